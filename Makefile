@@ -1,0 +1,40 @@
+# make run starts Lectern; make test tests it. Everything stands on setup, which makes .venv.
+# On Windows, or without make: see the README's two pip lines.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run test lint bench clean
+
+setup: $(STAMP)
+	@$(BIN)/python -m engine.checkpoint smollm2-135m
+	@$(BIN)/python -m engine.checkpoint qwen2.5-coder-0.5b
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Lectern needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	# torch first and alone: with the exact version installed nothing pulls another build of it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+run: setup
+	$(BIN)/lectern serve
+
+test: setup lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy engine kernels
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m tests.bench.engine
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

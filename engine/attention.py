@@ -1,0 +1,116 @@
+"""The one function registered with transformers' ``AttentionInterface``: Dual Chunk Attention over a ``KVCache``.
+
+It is registered there only, and not as a mask function, so that transformers builds no mask. The model is called with
+``position_ids = position % chunk_len`` and without a transformers cache; the step travels as the keyword ``step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+from engine.kvcache import KVCache
+from engine.positions import DualChunk, Relation, rotate
+from kernels.attention import attention
+
+NAME = "lectern_dual_chunk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One forward pass: ``rows`` new tokens from ``start``, already counted in the cache's last extent.
+
+    inv_freq: [dim / 2], the model's rotary frequencies; on_layer is called before each layer's attention with its
+    index, may raise to abandon the pass.
+    """
+
+    cache: KVCache
+    dual_chunk: DualChunk
+    inv_freq: Tensor
+    start: int
+    rows: int
+    on_layer: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.dual_chunk.chunk(self.start) != self.dual_chunk.chunk(self.start + self.rows - 1):
+            raise ValueError(f"tokens {self.start}..{self.start + self.rows - 1} straddle a chunk border")
+
+
+class Merge:
+    """Running merge of attention parts by their log-sum-exp, in float32."""
+
+    def __init__(self) -> None:
+        self._out: Tensor | None = None
+        self._lse: Tensor | None = None
+
+    def add(self, out: Tensor, lse: Tensor) -> None:
+        """out: [kv_heads, group, rows, dim]; lse: [kv_heads, group, rows]."""
+        if self._out is None or self._lse is None:
+            self._out, self._lse = out.float(), lse
+            return
+        total = torch.logaddexp(self._lse, lse)
+        self._out.mul_((self._lse - total).exp_()[..., None])
+        self._out.addcmul_(out.float(), (lse - total).exp_()[..., None])
+        self._lse = total
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        assert self._out is not None and self._lse is not None
+        return self._out, self._lse
+
+
+def dual_chunk_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    step: Step,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """query: [1, heads, rows, dim]; key, value: [1, kv_heads, rows, dim], rotated to their place in their chunk.
+
+    Writes the new keys and values into the step's cache and returns ([1, rows, heads, dim], None).
+    """
+    assert attention_mask is None and query.shape[0] == 1
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if step.on_layer is not None:
+        step.on_layer(layer)
+    own = step.cache.write(layer, key[0], value[0])
+    kv_heads, rows = key.shape[1], query.shape[2]
+    # contiguous once, so that folding the group into the rows is a view for every extent
+    grouped = query[0].unflatten(0, (kv_heads, -1)).contiguous()  # [kv_heads, group, rows, dim]
+    queries = {Relation.INTRA: grouped}
+    dual_chunk = step.dual_chunk
+    chunk = dual_chunk.chunk(step.start)
+    merge = Merge()
+    for extent in step.cache.extents:
+        relation = dual_chunk.relation(chunk, dual_chunk.chunk(extent.start))
+        if relation not in queries:
+            offset = step.start % dual_chunk.chunk_len
+            offsets = torch.arange(offset, offset + rows, device=query.device)
+            queries[relation] = rotate(grouped, dual_chunk.shift(relation, offsets), step.inv_freq)
+        merge.add(
+            *attention(
+                queries[relation],
+                extent.keys(layer),
+                extent.values(layer),
+                # a fresh extent holds just the rows of this step; a single row sees all of its extent
+                causal=extent is own and rows > 1,
+                scale=scaling,
+            )
+        )
+    out, _lse = merge.result()
+    return out.to(query.dtype).permute(2, 0, 1, 3).flatten(1, 2)[None], None
+
+
+def register() -> str:
+    """Make the function known to transformers and return the name to load models with."""
+    AttentionInterface.register(NAME, dual_chunk_attention)
+    return NAME

@@ -1,0 +1,48 @@
+"""Settings of an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.protocol import PAGE_TOKENS
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+# tokens prefilled at a time, per device: enough rows to fill the matrix products, few enough to stop soon
+CPU_CHUNK = 2048
+CUDA_CHUNK = 32768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What a session is started with.
+
+    folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
+    nothing; chunk_tokens: None for the device's default; threads: None for all cores.
+    """
+
+    folder: Path
+    readings: Path | None
+    identity: str
+    chunk_size: int
+    local_size: int
+    limit: int
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: Literal["cpu", "cuda"]
+    chunk_tokens: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
+            raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be 1 or more, not {self.threads}")
+
+    @property
+    def prefill_tokens(self) -> int:
+        if self.chunk_tokens is not None:
+            return self.chunk_tokens
+        return CUDA_CHUNK if self.device == "cuda" else CPU_CHUNK

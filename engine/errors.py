@@ -1,0 +1,137 @@
+"""Errors of the engine. Each carries its numbers, and its message says what to do.
+
+EngineError
+├── CheckpointNotFound(name, tried)
+├── CheckpointUnsupported(name, reason)
+├── CheckpointDamaged(path, reason)
+├── ContextTooLong(needed, limit)
+├── StorageFull(needed, free)
+├── NumericalFailure(layer, position)
+├── OutOfMemory(needed)
+├── WorkerDied(exit_code)
+└── EngineFailure(reason)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EngineError(Exception):
+    """Base of everything the engine refuses or fails at."""
+
+
+class CheckpointNotFound(EngineError):
+    def __init__(self, name: str, tried: Sequence[str]) -> None:
+        super().__init__(name, tuple(tried))
+        self.name = name
+        self.tried = tuple(tried)
+
+    def __str__(self) -> str:
+        tried = "; ".join(self.tried) or "nothing"
+        return (
+            f"The model {self.name!r} was not found. Tried: {tried}. "
+            "Name one of `lectern model`'s catalogue, a folder with config.json and safetensors, or a hub id."
+        )
+
+
+class CheckpointUnsupported(EngineError):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The model {self.name!r} cannot be used: {self.reason}. Choose a Llama, Qwen2 or Qwen3 model with --model."
+        )
+
+
+class CheckpointDamaged(EngineError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The model file {self.path} is damaged ({self.reason}). Delete it and start again: it is fetched anew."
+
+
+class ContextTooLong(EngineError):
+    """A prompt reaches past the positions the model can tell apart. Both numbers count tokens."""
+
+    def __init__(self, needed: int, limit: int) -> None:
+        super().__init__(needed, limit)
+        self.needed = needed
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"The context needs {self.needed:,} tokens; this model holds {self.limit:,}. "
+            "Leave out a document or choose a model with a longer window."
+        )
+
+
+class StorageFull(EngineError):
+    """Both numbers count bytes."""
+
+    def __init__(self, needed: int, free: int) -> None:
+        super().__init__(needed, free)
+        self.needed = needed
+        self.free = free
+
+    def __str__(self) -> str:
+        return (
+            f"The disk is full: the next part of the reading needs {self.needed / 1e6:,.0f} MB and "
+            f"{self.free / 1e6:,.0f} MB are free. What was read so far is kept; free some space and go on."
+        )
+
+
+class NumericalFailure(EngineError):
+    def __init__(self, layer: int | None, position: int) -> None:
+        super().__init__(layer, position)
+        self.layer = layer
+        self.position = position
+
+    def __str__(self) -> str:
+        where = "the output" if self.layer is None else f"layer {self.layer}"
+        return (
+            f"The model produced numbers that are not finite in {where} at token {self.position:,}. "
+            "Nothing of this part was kept. Try another number format (LECTERN_DTYPE=float32) or another model."
+        )
+
+
+class OutOfMemory(EngineError):
+    def __init__(self, needed: int | None = None) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+    def __str__(self) -> str:
+        size = "" if self.needed is None else f" ({self.needed / 1e9:.1f} GB were asked for)"
+        return (
+            f"The machine ran out of memory{size}. What was read so far is kept. "
+            "Close other programs, leave out a document, or choose a smaller model."
+        )
+
+
+class WorkerDied(EngineError):
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return (
+            f"The engine stopped unexpectedly (exit code {self.exit_code}), most often for lack of memory. "
+            "What was read so far is kept: try again, and it goes on from there."
+        )
+
+
+class EngineFailure(EngineError):
+    """Something the engine did not foresee; the reason is the original error's own words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The engine failed: {self.reason}. What was read so far is kept; the log has the details."

@@ -1,0 +1,157 @@
+"""What this machine has, and which models of the catalogue it could run. No torch: a look takes milliseconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.catalogue import CATALOGUE, Entry
+
+Bound = Literal["gpu memory", "memory", "disk", "range"]
+
+CPU_FLOPS_PER_CORE = 40e9
+"""Half of what dense prefill was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 81 s, 2 cores)."""
+
+BOOK_TOKENS = 50_000
+BOOK_SECONDS = 3600.0
+"""On a CPU a model is recommended if it reads a short novel within an hour."""
+
+# activations of a chunk, the logits, the libraries
+_WORKING_GPU = 4 << 30
+_WORKING_CPU = 3 << 29
+# a reading never fills the disk to the last byte
+_SPARE_DISK = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """Bytes of memory, and the driver's name of the card."""
+
+    name: str
+    memory_total: int
+    memory_free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """cores: those this process may use; memory in bytes, a container's limit counted; disk_free of the home's disk."""
+
+    cores: int
+    memory_total: int
+    memory_available: int
+    disk_free: int
+    gpus: tuple[Gpu, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Whether a model with a context of ``tokens`` fits, and what binds.
+
+    device: "cuda" or "cpu"; bound: what stops it, or, when it fits, what would first; needed and available: bytes, or
+    tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; seconds: to read the
+    context with dense attention, None where that cannot be told (GPUs differ too much).
+    """
+
+    fits: bool
+    device: Literal["cuda", "cpu"]
+    bound: Bound
+    needed: int
+    available: int
+    most: int
+    seconds: float | None
+
+
+def look(folder: Path) -> Machine:
+    """Look at the machine; ``folder``, which need not exist yet, says whose disk counts."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    limit = _container_limit()
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_total=min(memory.total, limit),
+        memory_available=min(memory.available, limit),
+        disk_free=shutil.disk_usage(there).free,
+        gpus=_gpus(),
+    )
+
+
+def _container_limit() -> int:
+    """Bytes that a container may use: psutil shows the whole host's."""
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            return int(Path(name).read_text())
+        except (OSError, ValueError):  # "max" when there is none
+            continue
+    return 1 << 62
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    command = [program, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):  # a driver that hangs or fails is no GPU
+        return ()
+    return parse_nvidia_smi(result.stdout)
+
+
+def parse_nvidia_smi(output: str) -> tuple[Gpu, ...]:
+    """Lines of "name, MiB in all, MiB free"; others are left out."""
+    gpus = []
+    for line in output.splitlines():
+        parts = [part.strip() for part in line.rsplit(",", 2)]
+        if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+            gpus.append(Gpu(name=parts[0], memory_total=int(parts[1]) << 20, memory_free=int(parts[2]) << 20))
+    return tuple(gpus)
+
+
+def fits(entry: Entry, machine: Machine, tokens: int) -> Fit:
+    """Whether ``entry`` with a context of ``tokens`` fits: on the largest GPU if it has room, else on the CPU."""
+    gpu = max(machine.gpus, key=lambda gpu: gpu.memory_total, default=None)
+    if gpu is not None:
+        fit = _fit(entry, tokens, "cuda", gpu.memory_total - _WORKING_GPU, machine.disk_free)
+        if fit.fits or fit.bound != "gpu memory":
+            return fit
+    return _fit(entry, tokens, "cpu", machine.memory_total - _WORKING_CPU, machine.disk_free, machine.cores)
+
+
+def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int, disk: int, cores: int = 0) -> Fit:
+    rooms: list[tuple[Bound, int, int, int]] = []  # what, needed, available, most tokens
+    name: Bound = "gpu memory" if device == "cuda" else "memory"
+    needed = entry.weight_bytes + tokens * entry.kv_bytes
+    rooms.append((name, needed, max(memory, 0), (memory - entry.weight_bytes) // entry.kv_bytes))
+    # kept pages lie on disk; the weights may be there already, which this cannot know
+    spare = disk - _SPARE_DISK
+    rooms.append(("disk", needed, max(spare, 0), (spare - entry.weight_bytes) // entry.kv_bytes))
+    rooms.append(("range", tokens, entry.limit, entry.limit))
+    bound, needed, available, most = min(rooms, key=lambda room: room[3])
+    seconds = entry.shape.prefill_flops(tokens) / (cores * CPU_FLOPS_PER_CORE) if cores else None
+    return Fit(
+        fits=tokens <= most,
+        device=device,
+        bound=bound,
+        needed=needed,
+        available=available,
+        most=max(most, 0),
+        seconds=seconds,
+    )
+
+
+def recommend(machine: Machine, tokens: int = BOOK_TOKENS) -> tuple[str, ...]:
+    """Names of the models that fit with a context of ``tokens`` and read at a bearable speed, the most able first."""
+    good = []
+    for entry in CATALOGUE:
+        book = fits(entry, machine, BOOK_TOKENS)
+        if fits(entry, machine, tokens).fits and (book.seconds is None or book.seconds <= BOOK_SECONDS):
+            good.append(entry)
+    return tuple(entry.name for entry in sorted(good, key=lambda entry: entry.parameters, reverse=True))

@@ -1,0 +1,118 @@
+"""Between the cache and the kept files: maps what is kept into a cache, keeps what was read."""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.kvcache import Extent, KVCache, KVShape
+from engine.protocol import Prompt
+from engine.snapshots import Damaged, Layout, Run, Store, open_data, piece_key, piece_lengths
+
+# files whose mapping stays open between jobs, so that their checksums are verified once
+OPEN_FILES = 4096
+
+
+def layout_of(shape: KVShape) -> Layout:
+    return Layout(
+        layers=shape.layers,
+        kv_heads=shape.kv_heads,
+        dim=shape.dim,
+        dtype=str(shape.dtype).removeprefix("torch."),
+        itemsize=shape.dtype.itemsize,
+    )
+
+
+class Pages:
+    """Kept pages as extents. Without a store nothing is kept."""
+
+    def __init__(self, shape: KVShape, store: Store | None) -> None:
+        self.shape = shape
+        self.store = store
+        self._open: OrderedDict[Path, tuple[mmap.mmap, Tensor]] = OrderedDict()
+
+    def open(self, prompt: Prompt, *, leave: int) -> tuple[KVCache, int, bytes]:
+        """A cache of the longest kept prefix, but for the last ``leave`` tokens of the prompt: cache, tokens, key."""
+        cache = KVCache(self.shape)
+        if self.store is None:
+            return cache, 0, b""
+        while True:
+            runs, found, key = self.store.find(prompt)
+            spare = found - (prompt.tokens - leave)
+            if spare > 0:
+                runs, found, key = self._shorten(prompt, runs, found, spare)
+            try:
+                extents = [self._extent(run) for run in runs]
+            except Damaged:
+                # dropped by _extent: look again for what is still whole
+                continue
+            for extent in extents:
+                cache.append(extent)
+            return cache, found, key
+
+    def _shorten(self, prompt: Prompt, runs: list[Run], found: int, spare: int) -> tuple[list[Run], int, bytes]:
+        """Give back the last ``spare`` tokens found, and the key of what is left."""
+        assert self.store is not None
+        kept: list[Run] = []
+        left = found - spare
+        for run in runs:
+            tokens = min(run.tokens, left)
+            if tokens:
+                kept.append(Run(path=run.path, start=run.start, offset=run.offset, tokens=tokens))
+            left -= tokens
+        # the pieces on disk are the key's own cut: walk the runs in the same way
+        key, done = self.store.root_key, 0
+        ids = array("i")
+        for segment in prompt.segments:
+            ids.extend(segment.ids)
+        for run in kept:
+            start = run.start
+            for length in piece_lengths(start, run.tokens):
+                key = piece_key(key, start, ids[done : done + length])
+                start, done = start + length, done + length
+        return kept, found - spare, key
+
+    def _extent(self, run: Run) -> Extent:
+        assert self.store is not None
+        data = self._map(run.path)
+        return Extent(run.start, run.tokens, data[:, :, :, run.offset : run.offset + run.tokens].to(self.shape.device))
+
+    def _map(self, path: Path) -> Tensor:
+        """[layers, 2, kv_heads, tokens, dim] of a kept file, in place."""
+        assert self.store is not None
+        if path in self._open:
+            self._open.move_to_end(path)
+            return self._open[path][1]
+        try:
+            mapped, header = open_data(path)
+        except (Damaged, OSError) as error:
+            self.store.drop(path, str(error))
+            raise Damaged(str(error)) from error
+        shape = self.shape
+        tokens = int(str(header["tokens"]))
+        data = torch.frombuffer(mapped, dtype=shape.dtype, offset=int(str(header["data_offset"]))).view(
+            shape.layers, 2, shape.kv_heads, tokens, shape.dim
+        )
+        self._open[path] = (mapped, data)
+        while len(self._open) > OPEN_FILES:
+            self._open.popitem(last=False)
+        return data
+
+    def keep(self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str]) -> tuple[bytes, Extent]:
+        """Write an extent whose tokens are ``ids`` after ``parent``: its key, and the extent to use from now on.
+
+        On a CPU that is the file's mapping, so that the memory it was read into goes back to the system.
+        """
+        if self.store is None:
+            return b"", extent
+        whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
+        buffer = memoryview(whole.view(torch.uint8).numpy()).cast("B")
+        path, key = self.store.write(parent, extent.start, ids, buffer, provenance=provenance)
+        if self.shape.device.type == "cpu":
+            extent = Extent(extent.start, extent.length, self._map(path))
+        return key, extent

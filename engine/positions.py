@@ -1,0 +1,78 @@
+"""Dual Chunk Attention positions (Qwen2.5-1M, arXiv 2501.15383; DCA, arXiv 2402.17463).
+
+A position is cut into chunks of ``chunk_len``. Keys are rotated once by their place in their own chunk and never again;
+queries are rotated further, by what kind of chunk they look at, so that no relative distance leaves the trained window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from engine.protocol import PAGE_TOKENS
+
+
+class Relation(Enum):
+    """What the chunk of some keys is to the chunk of a query."""
+
+    INTRA = "intra"
+    SUCCESSIVE = "successive"
+    INTER = "inter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DualChunk:
+    """chunk_size: the trained window; local_size: how far the chunk before is seen at true distances. In tokens."""
+
+    chunk_size: int
+    local_size: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.local_size < self.chunk_size:
+            raise ValueError(f"local_size must lie between 0 and chunk_size {self.chunk_size}, not {self.local_size}")
+
+    @property
+    def chunk_len(self) -> int:
+        return self.chunk_size - self.local_size
+
+    def check_pages(self) -> None:
+        """Raise ValueError unless pages fall evenly into chunks."""
+        if self.chunk_len % PAGE_TOKENS:
+            raise ValueError(f"chunk_len must be a multiple of {PAGE_TOKENS}, not {self.chunk_len}")
+
+    def chunk(self, position: int) -> int:
+        return position // self.chunk_len
+
+    def border_after(self, position: int) -> int:
+        """The first position of the chunk after the one that holds ``position``."""
+        return (position // self.chunk_len + 1) * self.chunk_len
+
+    def relation(self, query_chunk: int, key_chunk: int) -> Relation:
+        """Raises ValueError for keys after the query."""
+        if key_chunk > query_chunk:
+            raise ValueError(f"keys of chunk {key_chunk} are in the future of chunk {query_chunk}")
+        if key_chunk == query_chunk:
+            return Relation.INTRA
+        return Relation.SUCCESSIVE if key_chunk == query_chunk - 1 else Relation.INTER
+
+    def shift(self, relation: Relation, offsets: Tensor) -> Tensor:
+        """How much further to rotate queries at ``offsets`` (position modulo chunk_len): int64, same shape."""
+        if relation is Relation.INTRA:
+            return torch.zeros_like(offsets)
+        if relation is Relation.SUCCESSIVE:
+            return (offsets + self.chunk_len).clamp(max=self.chunk_size) - offsets
+        return self.chunk_size - offsets
+
+
+def rotate(states: Tensor, shift: Tensor, inv_freq: Tensor) -> Tensor:
+    """Rotate by ``shift`` more positions, in float32, in the half-split convention of transformers.
+
+    states: [..., rows, dim]; shift: [rows]; inv_freq: [dim / 2]. Returns states' shape and dtype.
+    """
+    angle = shift.to(torch.float64)[:, None] * inv_freq.to(torch.float64)
+    cos, sin = angle.cos().float(), angle.sin().float()  # [rows, dim / 2]
+    first, second = states.float().chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(states.dtype)

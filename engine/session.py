@@ -1,0 +1,122 @@
+"""One model, its kept pages, and the two jobs: read a prompt, answer one. In whatever process it is made."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from threading import Event as Flag
+
+from engine import decode, prefill
+from engine.config import EngineConfig
+from engine.model import LanguageModel
+from engine.pages import Pages, layout_of
+from engine.protocol import Done, Event, Loading, Prompt, Sampling
+from engine.snapshots import Store
+from engine.tokenizer import Tokenizer
+
+Emit = Callable[[Event], None]
+
+
+class Session:
+    """Loads the weights at the first job. Jobs run one at a time, in the caller's thread."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.tokenizer = Tokenizer(config.folder)
+        self._model: LanguageModel | None = None
+        self._pages: Pages | None = None
+
+    def load(self, emit: Emit | None = None) -> tuple[LanguageModel, Pages, float]:
+        """The model and its pages, and the seconds that loading took just now (0 when it was there)."""
+        begun = time.perf_counter()
+        if self._model is None or self._pages is None:
+            if emit is not None:
+                emit(Loading(text="loading"))
+            self._model = LanguageModel(self.config)
+            store = None
+            if self.config.readings is not None:
+                store = Store(self.config.readings, self.config.identity, layout_of(self._model.shape))
+                store.sweep()
+            self._pages = Pages(self._model.shape, store)
+            return self._model, self._pages, time.perf_counter() - begun
+        return self._model, self._pages, 0.0
+
+    def read(self, prompt: Prompt, emit: Emit, cancel: Flag) -> Done:
+        """Read the prompt and keep it."""
+        model, pages, loading = self.load(emit)
+        begun = time.perf_counter()
+        reading = self._prefill(model, pages, prompt, emit, cancel, need_last=False)
+        return Done(
+            finish="stop" if reading.finished else "stopped",
+            context=prompt.tokens,
+            reused=reading.reused,
+            prefilled=reading.prefilled,
+            seconds_load=loading,
+            seconds_prefill=time.perf_counter() - begun,
+        )
+
+    def generate(self, prompt: Prompt, sampling: Sampling, emit: Emit, cancel: Flag) -> Done:
+        """Read what is not kept of the prompt, answer it, and keep the answer too."""
+        model, pages, loading = self.load(emit)
+        begun = time.perf_counter()
+        reading = self._prefill(model, pages, prompt, emit, cancel, need_last=True)
+        read = time.perf_counter()
+        first: list[float] = []
+
+        def told(event: Event) -> None:
+            if not first:
+                first.append(time.perf_counter())
+            emit(event)
+
+        answer = decode.Answer(ids=array("i"), finish="stopped", fed=0, tails=[])
+        if reading.finished:
+            assert reading.hidden is not None
+            answer = decode.answer(
+                model,
+                self.tokenizer,
+                reading.cache,
+                reading.hidden,
+                sampling,
+                # a whole book would switch off every common word: only the conversation counts
+                prompt_ids=prompt.segments[-1].ids,
+                limit=self.config.limit,
+                cancel=cancel,
+                emit=told,
+            )
+        ended = time.perf_counter()
+        self._keep_answer(pages, reading.key, answer)
+        return Done(
+            finish=answer.finish,
+            context=prompt.tokens,
+            reused=reading.reused,
+            prefilled=reading.prefilled,
+            answered=len(answer.ids),
+            ids=tuple(answer.ids),
+            seconds_load=loading,
+            seconds_prefill=read - begun,
+            seconds_first_token=(first[0] if first else ended) - begun,
+            seconds_decode=ended - read,
+        )
+
+    def _prefill(
+        self, model: LanguageModel, pages: Pages, prompt: Prompt, emit: Emit, cancel: Flag, *, need_last: bool
+    ) -> prefill.Reading:
+        return prefill.read(
+            model,
+            pages,
+            prompt,
+            limit=self.config.limit,
+            chunk_tokens=self.config.prefill_tokens,
+            cancel=cancel,
+            emit=emit,
+            need_last=need_last,
+        )
+
+    def _keep_answer(self, pages: Pages, key: bytes, answer: decode.Answer) -> None:
+        done = 0
+        for extent in answer.tails:
+            ids = answer.ids[done : done + extent.length]
+            if ids:
+                key, _ = pages.keep(key, extent, ids, {"written_by": "decode"})
+            done += extent.length

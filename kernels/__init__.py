@@ -1,0 +1,1 @@
+"""Numerical kernels of Lectern: tensors in, tensors out."""

@@ -1,0 +1,110 @@
+"""A pass key hidden in repeated filler, ours beside transformers' own attention: ``python -m tests.bench.passkey``.
+
+Found means that every token of the key has the highest logit when the ones before it are given, which is what greedy
+decoding does; so one forward pass a depth is enough. Each depth hides another key.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from array import array
+from threading import Event as Flag
+from typing import Any
+
+import torch
+
+from engine import prefill
+from engine.pages import Pages
+from engine.tokenizer import Tokenizer
+from tests.bench import rows, setup
+
+FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
+TASK = "There is important information hidden in a lot of irrelevant text. Find it and memorize it."
+NEEDLE = "\nThe pass key is {key}. Remember it. {key} is the pass key.\n"
+QUESTION = "\nWhat is the pass key? The pass key is "
+
+
+def passkey_ids(tokenizer: Tokenizer, tokens: int, depth: float, key: int) -> tuple[array[int], array[int]]:
+    """(prompt, key) as ids: ``tokens`` in all, the key's sentence at ``depth`` of the filler."""
+    frame = tokenizer.frame("You are a helpful assistant.")
+    task, needle, question, answer, filler = (
+        encoding.ids
+        for encoding in tokenizer.encode([TASK, NEEDLE.format(key=key), QUESTION.strip(), str(key), FILLER * 200])
+    )
+    lead = tokenizer.encode(["The pass key is "])[0].ids
+    room = tokens - sum(map(len, (frame.opening, task, needle, question, frame.to_answer, lead, answer)))
+    many = array("i")
+    while len(many) < room:
+        many.extend(filler)
+    before = int(room * depth)
+    prompt = frame.opening + task + many[:before] + needle + many[before:room] + question + frame.to_answer + lead
+    return prompt, answer
+
+
+def ours(session: setup.Session, prompt: array[int], answer: array[int]) -> bool:
+    model, _, _ = session.load()
+    reading = prefill.read(
+        model,
+        Pages(model.shape, None),
+        setup.one_segment(prompt),
+        limit=1 << 22,
+        chunk_tokens=2048,
+        cancel=Flag(),
+        emit=lambda _: None,
+        need_last=True,
+    )
+    assert reading.hidden is not None
+    extent = model.shape.allocate(reading.cache.end, len(answer))
+    reading.cache.append(extent)
+    logits = model.logits(reading.hidden[None])[0]
+    for token in answer:
+        if int(logits.argmax()) != token:
+            return False
+        logits = model.step(token, reading.cache)
+    return True
+
+
+def theirs(model: Any, prompt: array[int], answer: array[int]) -> bool:
+    """transformers' own attention ("sdpa"), one forward pass over prompt and answer, without a cache."""
+    with torch.inference_mode():
+        ids = torch.tensor(prompt + answer)[None]
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=len(answer) + 1).logits[0]
+    return bool((logits[:-1].argmax(-1) == torch.tensor(answer)).all())
+
+
+def main() -> None:
+    parser = setup.arguments(__doc__ or "", tokens=[4096, 8192, 16384])
+    parser.add_argument("--depths", nargs="+", type=float, default=[0.05, 0.25, 0.5, 0.75, 0.95])
+    parser.add_argument("--peer", action="store_true", help="run transformers' own attention beside ours")
+    parser.set_defaults(model=["qwen2.5-coder-0.5b"])
+    given = parser.parse_args()
+    for name in given.model:
+        info = setup.describe(name)
+        session = setup.Session(setup.config(info, None))
+        peer: Any = None
+        if given.peer:
+            from transformers import AutoModelForCausalLM
+
+            dtype = getattr(torch, info.dtype)
+            peer = AutoModelForCausalLM.from_pretrained(info.folder, dtype=dtype, attn_implementation="sdpa")
+        for tokens in given.tokens:
+            cells = []
+            for depth in given.depths:
+                key = random.Random(f"{tokens} {depth}").randrange(10000, 99999)
+                prompt, answer = passkey_ids(session.tokenizer, tokens, depth, key)
+                begun = time.perf_counter()
+                cell: dict[str, object] = {"depth": depth, "found": ours(session, prompt, answer)}
+                cell["seconds"] = round(time.perf_counter() - begun, 1)
+                if peer is not None:
+                    begun = time.perf_counter()
+                    cell["peer_found"] = theirs(peer, prompt, answer)
+                    cell["peer_seconds"] = round(time.perf_counter() - begun, 1)
+                print(json.dumps(cell), flush=True)
+                cells.append(cell)
+            rows.record("passkey", {"model": name, "tokens": tokens, "cells": cells})
+
+
+if __name__ == "__main__":
+    main()

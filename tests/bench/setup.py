@@ -1,0 +1,74 @@
+"""What the benchmarks share: a checkpoint by name, a text, a session."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+from array import array
+from pathlib import Path
+
+from engine import checkpoint, machine
+from engine.config import EngineConfig
+from engine.protocol import ModelInfo, Prompt, Segment
+from engine.session import Session
+from engine.tokenizer import Tokenizer
+
+DEFAULT_TEXT = Path(__file__).resolve().parents[3] / "shared" / "books" / "war-and-peace.txt"
+
+
+def cache_folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("LECTERN_CACHE") or user_cache_path("lectern"))
+
+
+def describe(name: str, *, dtype: str = "auto") -> ModelInfo:
+    found = checkpoint.resolve(name, cache=cache_folder())
+    device = machine.default_device()
+    return checkpoint.describe(found, dtype=machine.default_dtype(device) if dtype == "auto" else dtype, device=device)
+
+
+def config(info: ModelInfo, readings: Path | None, *, chunk_size: int | None = None, local_size: int | None = None,
+           chunk_tokens: int | None = None) -> EngineConfig:
+    """A session's settings; ``chunk_size`` and ``local_size`` override the model's Dual Chunk Attention."""
+    return EngineConfig(
+        folder=Path(info.folder),
+        readings=readings,
+        identity=info.identity,
+        chunk_size=chunk_size or info.chunk_size,
+        local_size=local_size or info.local_size,
+        limit=max(info.limit, 1 << 20),
+        dtype=info.dtype,  # type: ignore[arg-type]
+        device=info.device,  # type: ignore[arg-type]
+        chunk_tokens=chunk_tokens,
+    )
+
+
+def text_ids(tokenizer: Tokenizer, text: Path, tokens: int) -> array[int]:
+    """The first ``tokens`` tokens of a text; raises SystemExit where it is too short."""
+    ids = tokenizer.encode([text.read_text("utf-8")])[0].ids
+    if len(ids) < tokens:
+        sys.exit(f"{text} has {len(ids)} tokens, {tokens} are asked for")
+    return ids[:tokens]
+
+
+def one_segment(ids: array[int]) -> Prompt:
+    return Prompt(segments=(Segment(name="text", ids=ids),))
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def arguments(description: str, *, tokens: list[int]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", nargs="+", default=["smollm2-135m", "qwen2.5-coder-0.5b"])
+    parser.add_argument("--tokens", nargs="+", type=int, default=tokens)
+    parser.add_argument("--text", type=Path, default=DEFAULT_TEXT)
+    return parser
+
+
+__all__ = ["Session", "arguments", "cache_folder", "config", "describe", "one_segment", "peak_bytes", "text_ids"]

@@ -1,0 +1,10 @@
+"""Every tolerance of the tests, in one place; never loosened to pass."""
+
+# float32 arithmetic in another order, over the few layers of a tiny model
+FLOAT32_LOGITS = 1e-4
+# one attention in float32
+FLOAT32_ATTENTION = 1e-5
+# one attention with bfloat16 inputs and output: three decimal digits
+BFLOAT16_ATTENTION = 2e-2
+# a log-sum-exp of bfloat16 inputs
+BFLOAT16_LSE = 2e-3
