@@ -1,4 +1,4 @@
-"""The models that Lectern knows by name: what they are, where they come from, what they need. Touches no disk or network."""
+"""The models that Lectern knows by name: what they are, where they come from, what they need. Touches no disk."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class GgufFile:
 class Entry:
     """A model of the catalogue. Either ``gguf`` or ``hub_id`` says where its weights come from.
 
-    window: tokens it was trained to; limit: tokens that Dual Chunk Attention can tell apart; languages: ISO 639-1 codes,
-    best first; small: often wrong, and the interface says so.
+    window: tokens it was trained to; limit: tokens that Dual Chunk Attention can tell apart; languages: ISO 639-1
+    codes, best first; small: often wrong, and the interface says so.
     """
 
     name: str
@@ -256,6 +256,6 @@ def find(name: str) -> Entry | None:
     """The entry called ``name``, or whose hub id it is; letter case does not matter."""
     wanted = name.casefold()
     for entry in CATALOGUE:
-        if wanted in (entry.name, (entry.hub_id or "").casefold()):
+        if wanted == entry.name or (entry.hub_id is not None and wanted == entry.hub_id.casefold()):
             return entry
     return None

@@ -1,7 +1,7 @@
 """Chat templates -> the constant texts around a conversation. Knows no token ids.
 
-A template is somebody's program: it runs in Jinja's sandbox, without a clock, so that the same conversation always gives
-the same text.
+A template is somebody's program: it runs in Jinja's sandbox, without a clock, so that the same conversation always
+gives the same text.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def render(name: str, template: str, context: dict[str, Any]) -> Turns:
         except jinja2.TemplateError as error:
             raise CheckpointUnsupported(name, f"its chat template fails: {error}") from error
     if turns is None:
-        raise CheckpointUnsupported(name, "its chat template does not put the texts of a conversation one after another")
+        raise CheckpointUnsupported(name, "its chat template does not put the texts of a conversation in a row")
     return turns
 
 

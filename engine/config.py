@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.machine import gpus
 from engine.protocol import PAGE_TOKENS
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -14,6 +15,22 @@ Device = Literal["auto", "cpu", "cuda"]
 # tokens prefilled at a time, per device: enough rows to fill the matrix products, few enough to stop soon
 CPU_CHUNK = 2048
 CUDA_CHUNK = 32768
+
+
+def default_device() -> Literal["cpu", "cuda"]:
+    """A GPU that the driver's own tool lists, else the CPU. Asks no torch."""
+    return "cuda" if gpus() else "cpu"
+
+
+def default_dtype(device: Literal["cpu", "cuda"]) -> Literal["float32", "bfloat16"]:
+    """bfloat16 where the hardware multiplies it, float32 elsewhere: emulated, it is several times slower."""
+    if device == "cuda":
+        return "bfloat16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return "float32"
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ whatever the size of the model. Quantized weights become bfloat16; float16 and f
 An output matrix that is the embedding quantized otherwise is stored once, from the finer of the two.
 
 ``python -m engine.gguf SOURCE TARGET`` does it in a process of its own, whose memory goes back to the system; it prints
-lines of JSON: ``{"done": bytes, "total": bytes}``, at last ``{"finished": true}`` or ``{"unsupported" | "damaged": reason}``.
+lines of JSON: ``{"done": bytes, "total": bytes}``, at last ``{"finished": true, "weights": SHA-256}``,
+``{"unsupported": reason}`` or ``{"damaged": reason}``.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -243,12 +244,11 @@ def _stored(values: npt.NDArray[np.float32], dtype: str) -> bytes:
         return values.astype("<f2").tobytes()
     bits = values.astype("<f4").view("<u4")
     # to the nearest, ties to even
-    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype("<u2").tobytes()
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded >> np.uint32(16)).astype("<u2").tobytes()
 
 
-def _write(
-    source: Path, target: Path, config: dict[str, Any], tensors: dict[str, ReaderTensor], report: Report
-) -> str:
+def _write(source: Path, target: Path, config: dict[str, Any], tensors: dict[str, ReaderTensor], report: Report) -> str:
     """Write the safetensors file row block by row block and return its SHA-256."""
     import numpy as np
 
@@ -296,7 +296,7 @@ def _blocks(order: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Convert and print progress as lines of JSON. Exit status 0, or 3 with the reason in the last line."""
-    parser = argparse.ArgumentParser(prog="python -m engine.gguf", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(prog="python -m engine.gguf", description="Convert a GGUF file.")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     options = parser.parse_args(argv)

@@ -94,7 +94,7 @@ def tokenizer_files(fields: dict[str, Any], name: str, *, window: int) -> dict[s
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": ignore_merges,
-            # the added ones too: tokenizers gives an added token outside the vocabulary the next free id, whatever it says
+            # the added ones too: tokenizers gives an added token that is not in here the next free id, whatever it says
             "vocab": {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED},
             "merges": merges,
         },

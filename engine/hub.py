@@ -2,9 +2,9 @@
 
 ``python -m engine.hub REPOSITORY FOLDER [--revision R] [--file NAME] [--local]``
 
-A process, because a download then can be stopped at any moment, and because the hub's library reads its time limits from
-the environment when imported. It prints lines of JSON, the last being ``{"finished": …}``, ``{"local": folder}`` for files
-that the hub's own cache has already, ``{"missing": true}``, ``{"unsupported": reason}`` or ``{"failed": reason}``.
+A process, because a download then can be stopped at any moment, and because the hub's library reads its time limits
+from the environment when imported. It prints lines of JSON, the last being ``{"finished": …}``, ``{"local": folder}``
+for what the hub's own cache has already, ``{"missing": true}``, ``{"unsupported": reason}`` or ``{"failed": reason}``.
 Only settings, tokenizer and safetensors are fetched: nothing that could run. A stopped download goes on where it was.
 """
 

@@ -5,21 +5,26 @@ No torch here: the application imports this. Tokenization and looking up kept pa
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from engine import checkpoint, machine, worker
-from engine.config import EngineConfig
+from engine import checkpoint, worker
+from engine.config import EngineConfig, default_device, default_dtype
 from engine.errors import EngineError, WorkerDied
 from engine.protocol import ChatFrame, Done, Encoding, Event, Loading, ModelInfo, Prompt, Sampling
 from engine.snapshots import Layout, Store
 from engine.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
+DTYPES: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32", "bfloat16", "float16")
+DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
+
+T = TypeVar("T")
 
 
 class LocalEngine:
@@ -62,14 +67,17 @@ class LocalEngine:
     def _resolve(
         self, progress: Callable[[Loading], None] | None
     ) -> tuple[checkpoint.Checkpoint, ModelInfo, Tokenizer, Store | None]:
-        found = checkpoint.resolve(self._name, cache=self._cache, progress=progress)
-        device = self._device if self._device != "auto" else machine.default_device()
-        dtype = self._dtype if self._dtype != "auto" else machine.default_dtype(device)
-        info = checkpoint.describe(found, dtype=dtype, device=device)
+        def report(text: str, done: int, total: int) -> None:
+            if progress is not None:
+                progress(Loading(text=text, done=done, total=total))
+
+        found = checkpoint.resolve(self._name, cache=self._cache, progress=report)
+        device = _one_of(DEVICES, self._device) if self._device != "auto" else default_device()
+        dtype = _one_of(DTYPES, self._dtype) if self._dtype != "auto" else default_dtype(device)
+        info = checkpoint.describe(found, dtype=dtype, device=device, progress=report)
         store = None
         if self._readings is not None:
-            layout = Layout(**checkpoint.kv_layout(found, dtype=dtype))
-            store = Store(self._readings, info.identity, layout)
+            store = Store(self._readings, info.identity, layout_of(info))
         return found, info, Tokenizer(Path(info.folder)), store
 
     @property
@@ -208,11 +216,6 @@ class LocalEngine:
 
     def _config(self) -> EngineConfig:
         _, info, _, _ = self._ready
-        dtypes: dict[str, Literal["float32", "bfloat16", "float16"]] = {
-            "float32": "float32",
-            "bfloat16": "bfloat16",
-            "float16": "float16",
-        }
         return EngineConfig(
             folder=Path(info.folder),
             readings=self._readings,
@@ -220,8 +223,8 @@ class LocalEngine:
             chunk_size=info.chunk_size,
             local_size=info.local_size,
             limit=info.limit,
-            dtype=dtypes[info.dtype],
-            device="cuda" if info.device == "cuda" else "cpu",
+            dtype=_one_of(DTYPES, info.dtype),
+            device=_one_of(DEVICES, info.device),
             chunk_tokens=self._chunk_tokens,
             threads=self._threads,
         )
@@ -248,3 +251,23 @@ class LocalEngine:
             self._send(("cancel", job))
         self._send(("close",))
         self._buried()
+
+
+def layout_of(info: ModelInfo) -> Layout:
+    """How a token's keys and values lie on disk."""
+    config = json.loads((Path(info.folder) / "config.json").read_text("utf-8"))
+    heads = int(config["num_attention_heads"])
+    return Layout(
+        layers=int(config["num_hidden_layers"]),
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+        dtype=info.dtype,
+        itemsize=4 if info.dtype == "float32" else 2,
+    )
+
+
+def _one_of(choices: tuple[T, ...], value: str) -> T:
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise ValueError(f"{value!r} is none of {', '.join(map(str, choices))}")

@@ -67,7 +67,7 @@ class Fit:
 
 def look(folder: Path) -> Machine:
     """Look at the machine; ``folder``, which need not exist yet, says whose disk counts."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     memory = psutil.virtual_memory()
     limit = _container_limit()
@@ -79,7 +79,7 @@ def look(folder: Path) -> Machine:
         memory_total=min(memory.total, limit),
         memory_available=min(memory.available, limit),
         disk_free=shutil.disk_usage(there).free,
-        gpus=_gpus(),
+        gpus=gpus(),
     )
 
 
@@ -93,7 +93,8 @@ def _container_limit() -> int:
     return 1 << 62
 
 
-def _gpus() -> tuple[Gpu, ...]:
+def gpus() -> tuple[Gpu, ...]:
+    """The cards that the driver's own tool lists; none where it is missing, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()

@@ -1,7 +1,7 @@
 """Text to token ids and back, with `tokenizers` alone: no torch, so that the application can use it too.
 
-Text is encoded literally. ``encode_special_tokens`` of the library is not enough for that: tokens that are added but not
-special (Qwen's ``<tool_call>``) would still be recognised. So every added token is declared special first.
+Text is encoded literally. ``encode_special_tokens`` of the library is not enough for that: tokens that are added but
+not special (Qwen's ``<tool_call>``) would still be recognised. So every added token is declared special first.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Tokenizer:
         pieces = list(self._pieces(text))
         for first in range(0, len(pieces), BATCH):
             batch = pieces[first : first + BATCH]
-            encodings = self._tokenizer.encode_batch([text[start:end] for start, end in batch], add_special_tokens=False)
+            texts = [text[start:end] for start, end in batch]
+            encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
             for (start, _), encoding in zip(batch, encodings, strict=True):
                 ids.extend(encoding.ids)
                 offsets.extend(start + span[0] for span in encoding.offsets)

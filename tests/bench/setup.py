@@ -9,8 +9,8 @@ import sys
 from array import array
 from pathlib import Path
 
-from engine import checkpoint, machine
-from engine.config import EngineConfig
+from engine import checkpoint
+from engine.config import EngineConfig, default_device, default_dtype
 from engine.protocol import ModelInfo, Prompt, Segment
 from engine.session import Session
 from engine.tokenizer import Tokenizer
@@ -26,8 +26,8 @@ def cache_folder() -> Path:
 
 def describe(name: str, *, dtype: str = "auto") -> ModelInfo:
     found = checkpoint.resolve(name, cache=cache_folder())
-    device = machine.default_device()
-    return checkpoint.describe(found, dtype=machine.default_dtype(device) if dtype == "auto" else dtype, device=device)
+    device = default_device()
+    return checkpoint.describe(found, dtype=default_dtype(device) if dtype == "auto" else dtype, device=device)
 
 
 def config(info: ModelInfo, readings: Path | None, *, chunk_size: int | None = None, local_size: int | None = None,
