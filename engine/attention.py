@@ -20,6 +20,10 @@ from kernels.attention import attention
 
 NAME = "lectern_dual_chunk"
 
+# parts held before they are merged, and the size in elements under which they are merged in one go
+MERGED_PARTS = 16
+SMALL = 1 << 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -42,25 +46,37 @@ class Step:
 
 
 class Merge:
-    """Running merge of attention parts by their log-sum-exp, in float32."""
+    """Merges attention parts by their log-sum-exp, in float32, so many at a time."""
 
     def __init__(self) -> None:
-        self._out: Tensor | None = None
-        self._lse: Tensor | None = None
+        self._outs: list[Tensor] = []
+        self._lses: list[Tensor] = []
 
     def add(self, out: Tensor, lse: Tensor) -> None:
         """out: [kv_heads, group, rows, dim]; lse: [kv_heads, group, rows]."""
-        if self._out is None or self._lse is None:
-            self._out, self._lse = out.float(), lse
-            return
-        total = torch.logaddexp(self._lse, lse)
-        self._out.mul_((self._lse - total).exp_()[..., None])
-        self._out.addcmul_(out.float(), (lse - total).exp_()[..., None])
-        self._lse = total
+        self._outs.append(out)
+        self._lses.append(lse)
+        if len(self._outs) == MERGED_PARTS:
+            self._fold()
 
-    def result(self) -> tuple[Tensor, Tensor]:
-        assert self._out is not None and self._lse is not None
-        return self._out, self._lse
+    def result(self) -> Tensor:
+        """[kv_heads, group, rows, dim], of at least one part."""
+        if len(self._outs) > 1:
+            self._fold()
+        return self._outs[0]
+
+    def _fold(self) -> None:
+        lses = torch.stack(self._lses)
+        total = lses.logsumexp(0)
+        weights = (lses - total).exp_()[..., None]  # [parts, kv_heads, group, rows, 1]
+        if self._outs[0].numel() < SMALL:
+            # one row: the number of calls is what costs
+            merged = (torch.stack([out.float() for out in self._outs]) * weights).sum(0)
+        else:
+            merged = self._outs[0].float() * weights[0]
+            for out, weight in zip(self._outs[1:], weights[1:], strict=True):
+                merged.addcmul_(out.float(), weight)
+        self._outs, self._lses = [merged], [total]
 
 
 def dual_chunk_attention(
@@ -83,9 +99,9 @@ def dual_chunk_attention(
     if step.on_layer is not None:
         step.on_layer(layer)
     own = step.cache.write(layer, key[0], value[0])
-    kv_heads, rows = key.shape[1], query.shape[2]
+    kv_heads, rows, dim = key.shape[1:]
     # contiguous once, so that folding the group into the rows is a view for every extent
-    grouped = query[0].unflatten(0, (kv_heads, -1)).contiguous()  # [kv_heads, group, rows, dim]
+    grouped = query[0].reshape(kv_heads, -1, rows, dim).contiguous()  # [kv_heads, group, rows, dim]
     queries = {Relation.INTRA: grouped}
     dual_chunk = step.dual_chunk
     chunk = dual_chunk.chunk(step.start)
@@ -106,8 +122,7 @@ def dual_chunk_attention(
                 scale=scaling,
             )
         )
-    out, _lse = merge.result()
-    return out.to(query.dtype).permute(2, 0, 1, 3).flatten(1, 2)[None], None
+    return merge.result().to(query.dtype).permute(2, 0, 1, 3).flatten(1, 2)[None], None
 
 
 def register() -> str:

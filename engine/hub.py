@@ -56,10 +56,12 @@ def local(repository: str, revision: str | None, file: str | None) -> Path | Non
     import huggingface_hub as hub
 
     if file is not None:
-        found = hub.try_to_load_from_cache(repository, file, revision=revision)
-        return Path(found) if isinstance(found, str) else None
+        path = hub.try_to_load_from_cache(repository, file, revision=revision)
+        return Path(path) if isinstance(path, str) else None
     try:
-        folder = Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+        patterns = [*NAMES, "*.safetensors"]
+        found = hub.snapshot_download(repository, revision=revision, local_files_only=True, allow_patterns=patterns)
+        folder = Path(found)
     except (OSError, ValueError):  # LocalEntryNotFoundError is an OSError
         return None
     return folder if complete(folder) else None
@@ -85,6 +87,11 @@ def fetch(repository: str, folder: Path, revision: str | None, file: str | None)
     sizes = {name: files[name].size or 0 for name in names}
     say(total=sum(sizes.values()))
     hub.snapshot_download(repository, revision=facts.sha, local_dir=folder, allow_patterns=names, etag_timeout=SECONDS)
+    for name, size in sizes.items():
+        # offline in between, the library returns the folder as it is
+        if not (folder / name).is_file() or (size and (folder / name).stat().st_size != size):
+            say(failed=f"the connection broke off before {name} was whole")
+            return
     licence = facts.card_data.get("license") if facts.card_data else None
     hashes = {name: item.lfs.sha256 for name, item in files.items() if name in sizes and item.lfs is not None}
     say(finished=True, revision=facts.sha, licence=licence, sizes=sizes, sha256=hashes)

@@ -56,7 +56,7 @@ class LanguageModel:
         )
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
         embedding = self.model.get_input_embeddings().weight.numel()
-        self.layer_parameters = sum(p.numel() for p in self.model.model.parameters()) - embedding
+        self.layer_parameters = int(sum(p.numel() for p in self.model.model.parameters()) - embedding)
 
     def work(self, before: int, tokens: int) -> float:
         """Floating-point operations of a dense prefill of ``tokens`` after ``before``."""

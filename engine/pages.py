@@ -111,7 +111,7 @@ class Pages:
         if self.store is None:
             return b"", extent
         whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
-        buffer = memoryview(whole.view(torch.uint8).numpy()).cast("B")
+        buffer = memoryview(whole.view(torch.uint8).numpy().data).cast("B")
         path, key = self.store.write(parent, extent.start, ids, buffer, provenance=provenance)
         if self.shape.device.type == "cpu":
             extent = Extent(extent.start, extent.length, self._map(path))

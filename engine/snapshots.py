@@ -247,8 +247,8 @@ class Store:
         self._commit(path, prelude, data)
         with self._lock:
             if path.name not in self._headers:
-                self._headers[path.name] = header  # type: ignore[assignment]
-                self._index(path, header)  # type: ignore[arg-type]
+                self._headers[path.name] = header
+                self._index(path, header)
         return path, key
 
     def _commit(self, path: Path, prelude: bytes, data: memoryview) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 CHATML = (
     "{% for message in messages %}"
-    "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou read.<|im_end|>\\n' }}{% endif %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\nYou read.<|im_end|>\\n' }}{% endif %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -20,7 +25,7 @@ CHATML = (
 
 SAMPLE = (
     "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do.\n"
-    "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife.\n"
+    "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want.\n"
     "滿紙荒唐言，一把辛酸淚。都云作者癡，誰解其中味？\n"
     "def read(book: str) -> list[int]:\n    return [ord(letter) for letter in book]  # 0123456789\n"
 )
@@ -33,7 +38,8 @@ def write_tokenizer(folder: Path, vocab_size: int) -> None:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -118,7 +124,7 @@ def make_checkpoint(folder: Path, family: str, *, seed: int = 0, **settings: Any
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``tiny_checkpoint(family, *, seed=0, **config)`` makes a random checkpoint once a session and returns its folder."""
+    """``tiny_checkpoint(family, *, seed=0, **config)`` makes a random checkpoint once and returns its folder."""
     made: dict[str, Path] = {}
 
     def factory(family: str, *, seed: int = 0, **settings: Any) -> Path:
@@ -128,6 +134,202 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return made[key]
 
     return factory
+
+
+# the names of a Hugging Face checkpoint in a GGUF file
+_GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def write_gguf(
+    folder: Path,
+    target: Path,
+    *,
+    quantization: str = "F32",
+    second_output: str | None = None,
+    fields: dict[str, Any] | None = None,
+    without: tuple[str, ...] = (),
+) -> Path:
+    """Write the checkpoint in ``folder`` as GGUF, the way llama.cpp's converter does.
+
+    quantization: of the matrices; second_output: also write the tied embedding as an output matrix, so quantized;
+    fields: metadata added or changed; without: tensors left out.
+    """
+    import gguf
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    family = config["model_type"]
+    writer = gguf.GGUFWriter(target, family)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    tokens = sorted(tokenizer["model"]["vocab"].items(), key=lambda item: item[1])
+    added = {token["content"] for token in tokenizer["added_tokens"]}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list([token for token, _ in tokens])
+    writer.add_token_types([3 if token in added else 1 for token, _ in tokens])
+    writer.add_token_merges([" ".join(merge) for merge in tokenizer["model"]["merges"]])
+    writer.add_eos_token_id(2)
+    writer.add_chat_template(settings["chat_template"])
+    for key, value in (fields or {}).items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        else:
+            writer.add_uint32(key, value)
+
+    def put(name: str, values: Any, kind: str) -> None:
+        if values.ndim == 1:
+            kind = "F32"
+        chosen = gguf.GGMLQuantizationType[kind]
+        data = values if kind == "F32" else gguf.quantize(values, chosen)
+        writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=chosen)
+
+    for name, values in load_file(folder / "model.safetensors").items():
+        stem, _, kind = name.rpartition(".")
+        if stem.startswith("model.layers."):
+            _, _, layer, part = stem.split(".", 3)
+            new = f"blk.{layer}.{_GGUF_NAMES[part]}.{kind}"
+        else:
+            new = f"{_GGUF_NAMES[stem]}.{kind}"
+        if family == "llama" and new.endswith(("attn_q.weight", "attn_k.weight")):
+            heads = config["num_attention_heads" if "attn_q" in new else "num_key_value_heads"]
+            halves = values.reshape(heads, 2, values.shape[0] // heads // 2, values.shape[1])
+            values = halves.swapaxes(1, 2).reshape(values.shape)
+        if new not in without:
+            put(new, values, quantization)
+        if new == "token_embd.weight" and second_output:
+            put("output.weight", values, second_output)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+@pytest.fixture(scope="session")
+def make_gguf() -> Callable[..., Path]:
+    """``make_gguf(folder, target, ...)`` writes a checkpoint as a GGUF file; see write_gguf."""
+    return write_gguf
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """What of the hub's protocol its client needs, from files in memory."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.lfs: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.status = 200
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *parts: object) -> None:
+                pass
+
+            def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                path = unquote(urlsplit(self.path).path)
+                hub.asked.append(f"{self.command} {path}")
+                if hub.status != 200 or not path.startswith(("/someone/", "/api/models/someone/")):
+                    status, error = (hub.status, "GatedRepo") if hub.status != 200 else (404, "RepoNotFound")
+                    self.answer(status, b"{}", {"X-Error-Code": error, "X-Error-Message": error})
+                elif path.startswith("/api/"):
+                    kind = {"Content-Type": "application/json"}
+                    self.answer(200, json.dumps(hub.tree() if "/tree/" in path else hub.info()).encode(), kind)
+                else:
+                    name = path.split(f"/resolve/{COMMIT}/")[1]
+                    body = hub.files[name]
+                    headers = {"ETag": f'"{hub.hash(name)}"', "X-Repo-Commit": COMMIT}
+                    span = self.headers.get("Range")
+                    if span:
+                        first, last = span.removeprefix("bytes=").split("-")
+                        headers["Content-Range"] = f"bytes {first}-{last or len(body) - 1}/{len(body)}"
+                        self.answer(206, body[int(first) : int(last) + 1 if last else None], headers)
+                    else:
+                        self.answer(200, body, headers)
+
+            do_HEAD = do_GET
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def hash(self, name: str) -> str:
+        return self.lfs.get(name) or hashlib.sha256(self.files[name]).hexdigest()
+
+    def large(self, name: str) -> bool:
+        return name.endswith((".safetensors", ".gguf", ".bin"))
+
+    def info(self) -> dict[str, Any]:
+        siblings = []
+        for name, data in self.files.items():
+            facts: dict[str, Any] = {"rfilename": name, "size": len(data), "blobId": "b" * 40}
+            if self.large(name):
+                facts["lfs"] = {"sha256": self.hash(name), "size": len(data), "pointerSize": 100}
+            siblings.append(facts)
+        card = {"license": "mit"}
+        return {"id": "someone/tiny", "sha": COMMIT, "siblings": siblings, "cardData": card, "tags": []}
+
+    def tree(self) -> list[dict[str, Any]]:
+        found = []
+        for name, data in self.files.items():
+            facts: dict[str, Any] = {"type": "file", "path": name, "size": len(data), "oid": "b" * 40}
+            if self.large(name):
+                facts["lfs"] = {"oid": self.hash(name), "size": len(data), "pointerSize": 100}
+            found.append(facts)
+        return found
+
+    def serve(self, folder: Path) -> None:
+        self.files |= {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on this machine: set its ``files``, read what was ``asked``."""
+    made = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", made.address)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    made.thread.join()
 
 
 def _real(name: str) -> Path:

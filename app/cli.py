@@ -1,0 +1,216 @@
+"""The command line: argv -> settings -> a command of ``commands``, and its exit status.
+
+0 done · 1 refused or failed, the reason on stderr · 2 wrong usage · 130 interrupted. Imports nothing heavy: the
+processes that Lectern starts import its main module again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from app.errors import LecternError, SettingInvalid
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+LOG_BYTES = 2**20
+LOG_FILES = 3
+INTERRUPTED = 130
+TERMINATED = 143
+
+SAMPLING = {
+    "temperature": (float, "0 always takes the likeliest word; default 0.7"),
+    "top_p": (float, "choose among the likeliest words that make up this share; 1 is off"),
+    "top_k": (int, "choose among so many words; 0 is off"),
+    "min_p": (float, "leave out words less likely than this share of the likeliest; 0 is off"),
+    "repetition_penalty": (float, "above 1 makes words that were said less likely"),
+    "max_tokens": (int, "the longest answer, in tokens"),
+    "seed": (int, "the same seed gives the same answer"),
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends what a Ctrl-C would end, with an exit status of its own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    options = parser.parse_args(_spread_documents(arguments))
+    options.json = getattr(options, "json", False)
+    _check(parser, options)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # a book's title must not end the program on a terminal that cannot show it
+            stream.reconfigure(errors="replace")
+    try:
+        with _sigterm():
+            return _run(options)
+    except SettingInvalid as error:
+        parser.error(str(error))
+    except (LecternError, EngineError) as error:
+        return _fail(str(error))
+    except Terminated:
+        return TERMINATED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has gone: nothing is left to say, not even when the interpreter flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    # imported late: a wrong option is told at once
+    from app import commands
+    from app.settings import Settings
+
+    given = {name: getattr(options, name, None) for name in ("home", "model", "host", "port")}
+    settings = Settings.load({name: value for name, value in given.items() if value is not None})
+    _log_to_file(settings)
+    return commands.COMMANDS[options.command or "serve"](settings, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    # the same options before and after the command: a default of either must not overwrite what the other was given
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--json", action="store_true", help="print one value as JSON on one line, last on stdout")
+    common.add_argument("--home", metavar="DIR", help="where everything is stored (LECTERN_HOME)")
+    common.add_argument(
+        "--model", metavar="NAME", help="a model of `lectern model`, a folder or a hub id (LECTERN_MODEL)"
+    )
+    parser = argparse.ArgumentParser(
+        prog="lectern",
+        description="A reading assistant that reads whole books with you.",
+        parents=[common],
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=help, parents=[common], allow_abbrev=False)
+
+    serve = command("serve", "Serve the page in a browser (the default).")
+    serve.add_argument("--host", help="address to listen on (LECTERN_HOST)")
+    serve.add_argument("--port", help="port to listen on (LECTERN_PORT)")
+    add = command("add", "Put files on the shelf; they wait to be read.")
+    add.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    command("list", "List the shelf.")
+    read = command("read", "Read documents now, all that are not read yet if none is named.")
+    read.add_argument("documents", nargs="*", metavar="DOC", type=_id)
+    ask = command("ask", "Ask about documents, or go on with a conversation.")
+    ask.add_argument("question")
+    ask.add_argument(
+        "--doc", action="append", metavar="DOC", dest="documents", type=_id, help="one or several ids of `lectern list`"
+    )
+    ask.add_argument("--thread", metavar="ID", type=_id, help="go on with this conversation")
+    for name, (kind, text) in SAMPLING.items():
+        metavar = "N" if kind is int else "X"
+        ask.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=text)
+    ask.add_argument("--stop", action="append", metavar="TEXT", help="end the answer before this text; can be repeated")
+    threads = command("threads", "List the conversations, or show one.")
+    threads.add_argument("thread", nargs="?", metavar="ID", type=_id)
+    command("model", "Say which model answers, and what fits this machine.")
+    return parser
+
+
+def _id(text: str) -> int:
+    number = int(text)
+    # what a row's id can be
+    if not 0 < number < 2**63:
+        raise ValueError
+    return number
+
+
+_id.__name__ = "id"
+
+
+def _spread_documents(arguments: Sequence[str]) -> list[str]:
+    """``--doc 1 2 "question"`` as ``--doc 1 --doc 2 "question"``: a list of ids ends where the numbers end."""
+    spread: list[str] = []
+    ids = False
+    for place, argument in enumerate(arguments):
+        if argument == "--":
+            return [*spread, *arguments[place:]]
+        number = argument.isascii() and argument.isdigit()
+        if ids and number and spread[-1] != "--doc":
+            spread.append("--doc")
+        ids = argument == "--doc" or argument.startswith("--doc=") or (ids and number)
+        spread.append(argument)
+    return spread
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What argparse cannot say: exits with 2."""
+    if options.command != "ask":
+        return
+    if options.documents is None and options.thread is None:
+        parser.error("ask about documents (--doc) or go on with a conversation (--thread)")
+    if options.documents is not None and options.thread is not None:
+        parser.error("a conversation keeps its documents: give --doc or --thread, not both")
+    try:
+        sampling(options)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def sampling(options: argparse.Namespace) -> Any:
+    """The engine's ``Sampling`` of the options given. Raises ValueError."""
+    from engine.protocol import Sampling
+
+    given = {name: getattr(options, name) for name in SAMPLING if getattr(options, name) is not None}
+    return Sampling(**given, stop=tuple(text for text in options.stop or () if text))
+
+
+def _fail(reason: str) -> int:
+    print(f"lectern: {reason}", file=sys.stderr)
+    return 1
+
+
+class _sigterm:
+    """Within, SIGTERM raises Terminated."""
+
+    def __enter__(self) -> None:
+        try:
+            self._before: Any = signal.signal(signal.SIGTERM, self._raise)
+        except ValueError:  # not the main thread
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _raise(*_: object) -> NoReturn:
+        raise Terminated
+
+
+def _log_to_file(settings: Settings) -> None:
+    """To the home only, and only what our own parts say: never a text, a question or an answer."""
+    settings.logs.mkdir(mode=0o700, exist_ok=True)
+    handler = RotatingFileHandler(
+        settings.logs / "lectern.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    # a full disk must not stop a reading
+    logging.raiseExceptions = False
+    for name in ("app", "engine"):
+        logger = logging.getLogger(name)
+        logger.setLevel(settings.log_level.upper())
+        logger.handlers = [handler]
+        logger.propagate = False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""EPUB 2 and 3: the package's spine in order, its metadata, and its contents as chapters.
+
+Nothing is unpacked to disk: files are read from the archive by name, each and all together up to a limit.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from lxml import etree
+
+from app.documents import gutenberg, headings, language, naming, xhtml
+from app.documents.canonical import Block, Heading, assemble, one_line
+from app.documents.model import Document
+from app.errors import DocumentDamaged, DocumentEmpty, DocumentEncrypted, DocumentWithoutText
+
+FILE_LIMIT = 32 * 2**20  # bytes of one file, unpacked
+TOTAL_LIMIT = 256 * 2**20  # of all that are read
+ENTRY_LIMIT = 20_000
+
+_FONT_OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
+_TEXT_TYPES = ("application/xhtml+xml", "text/html", "application/xml", "text/xml", "text/x-oeb1-document")
+
+
+class _Archive:
+    """The files of a ZIP by their names. Raises DocumentDamaged, DocumentEncrypted."""
+
+    def __init__(self, stream: BinaryIO, filename: str) -> None:
+        self._filename = filename
+        self._left = TOTAL_LIMIT
+        try:
+            self._zip = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+            raise DocumentDamaged(filename, f"it is no EPUB: {str(error).rstrip('.').lower()}") from None
+        if len(self._zip.filelist) > ENTRY_LIMIT:
+            raise DocumentDamaged(filename, f"it holds more than {ENTRY_LIMIT:,} files")
+        self._names: dict[str, str] = {}
+        for name in self._zip.namelist():
+            self._names.setdefault(name.lower(), name)
+            # names that are UTF-8 without saying so
+            try:
+                self._names.setdefault(name.encode("cp437").decode("utf-8").lower(), name)
+            except UnicodeError:
+                continue
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, None if there is none of that name."""
+        stored = self._names.get(name.lower())
+        if stored is None:
+            return None
+        info = self._zip.getinfo(stored)
+        if info.flag_bits & 1:
+            raise DocumentEncrypted(self._filename)
+        limit = min(FILE_LIMIT, self._left)
+        try:
+            # the sizes in the archive's own list may lie: count what comes out
+            with self._zip.open(info) as file:
+                data = file.read(limit + 1)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError) as error:
+            raise DocumentDamaged(self._filename, f"{name}: {error or type(error).__name__}") from None
+        except Exception as error:
+            # each compression has an error of its own (zlib.error, lzma.LZMAError)
+            raise DocumentDamaged(self._filename, f"{name}: {error}") from None
+        if len(data) > limit:
+            raise DocumentDamaged(self._filename, f"{name} unpacks to more than {limit / 2**20:,.0f} MB")
+        self._left -= len(data)
+        return data
+
+    def tree(self, name: str) -> etree._Element | None:
+        """The root of a markup file, None if there is none or nothing can be made of it."""
+        data = self.read(name)
+        if data is None or not data.strip():
+            return None
+        try:
+            return xhtml.parse_tree(data)
+        except xhtml.NotMarkup:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """What the package document says. items: id -> path, media type and properties of a manifest entry."""
+
+    folder: str
+    items: dict[str, tuple[str, str, str]]
+    spine: list[str]
+    ncx: str | None
+    title: str
+    authors: tuple[str, ...]
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    title: str
+    level: int
+    path: str
+    fragment: str
+
+
+@dataclass(slots=True)
+class _Book:
+    """The paragraphs of all files. places: path and anchor ("" for its beginning) -> number of a paragraph."""
+
+    paragraphs: list[str] = field(default_factory=list)
+    places: dict[tuple[str, str], int] = field(default_factory=dict)
+    headings: list[tuple[int, int]] = field(default_factory=list)
+
+
+def parse(path: Path, filename: str) -> Document:
+    """Raises DocumentDamaged, DocumentEncrypted, DocumentWithoutText, DocumentEmpty."""
+    with path.open("rb") as stream:
+        archive = _Archive(stream, filename)
+        _refuse_drm(archive, filename)
+        package = _package(archive, filename)
+        navigation = next((path for path, _, properties in package.items.values() if "nav" in properties.split()), None)
+        book = _read(archive, package, navigation)
+        entries = _nav_entries(archive, navigation) or _ncx_entries(archive, package.ncx)
+    if not book.paragraphs:
+        if not package.spine:
+            raise DocumentEmpty(filename)
+        raise DocumentWithoutText(filename, len(package.spine))
+    frame = gutenberg.find_frame(book.paragraphs)
+    marks = _chapters(book, entries, package.title)
+    blocks = [Block(text if frame.start <= n < frame.end else "") for n, text in enumerate(book.paragraphs)]
+    if not any(block.text for block in blocks):
+        raise DocumentEmpty(filename)
+    if not marks:
+        marks = headings.find([block.text for block in blocks])
+    marks = [mark for mark in marks if mark.index < frame.end or frame.end == len(blocks)]
+    first = next((one_line(book.paragraphs[n]) for n, _ in book.headings), "")
+    return assemble(
+        blocks,
+        marks,
+        title=package.title or naming.tidy_title(frame.title or first) or naming.title_from_filename(filename),
+        authors=package.authors or frame.authors,
+        language=language.from_tag(package.language) or language.guess("\n\n".join(book.paragraphs)),
+        format="epub",
+    )
+
+
+def _refuse_drm(archive: _Archive, filename: str) -> None:
+    """Obfuscated fonts are no lock; anything else that is encrypted is."""
+    root = archive.tree("META-INF/encryption.xml")
+    if root is None:
+        return
+    for data in _all(root, "encrypteddata"):
+        method = next((e.get("Algorithm", "") for e in _all(data, "encryptionmethod")), "")
+        if method not in _FONT_OBFUSCATION:
+            raise DocumentEncrypted(filename)
+
+
+def _package(archive: _Archive, filename: str) -> _Package:
+    container = archive.tree("META-INF/container.xml")
+    if container is None:
+        raise DocumentDamaged(filename, "it is no EPUB: META-INF/container.xml is missing")
+    rootfiles = [e.get("full-path", "") for e in _all(container, "rootfile")]
+    opf = next((name for name in rootfiles if name), None)
+    root = archive.tree(opf) if opf else None
+    if opf is None or root is None:
+        raise DocumentDamaged(filename, "its package document is missing")
+    folder = posixpath.dirname(opf)
+    items: dict[str, tuple[str, str, str]] = {}
+    for item in _all(root, "item"):
+        path = _resolve(folder, item.get("href", ""))[0]
+        if path and item.get("id"):
+            items[item.get("id", "")] = (path, item.get("media-type", ""), item.get("properties", ""))
+    spine_element = next(_all(root, "spine"), None)
+    ncx_id = spine_element.get("toc") if spine_element is not None else None
+    ncx = items[ncx_id][0] if ncx_id in items else None
+    if ncx is None:
+        ncx = next((path for path, media, _ in items.values() if media == "application/x-dtbncx+xml"), None)
+    spine = [e.get("idref", "") for e in _all(root, "itemref") if e.get("idref") in items]
+    return _Package(folder, items, spine, ncx, _title(root), _authors(root), _text_of(root, "language"))
+
+
+def _read(archive: _Archive, package: _Package, navigation: str | None) -> _Book:
+    book = _Book()
+    for item in package.spine:
+        path, media, _ = package.items[item]
+        if path == navigation or (path, "") in book.places or media not in _TEXT_TYPES:
+            continue
+        book.places[path, ""] = len(book.paragraphs)
+        root = archive.tree(path)
+        if root is None:
+            continue
+        flow = xhtml.flow(root)
+        first = len(book.paragraphs)
+        for anchor, index in flow.anchors.items():
+            book.places[path, anchor] = first + index
+        book.headings += [(first + index, level) for index, level in flow.headings]
+        book.paragraphs += flow.paragraphs
+    return book
+
+
+def _chapters(book: _Book, entries: Sequence[_Entry], title: str) -> list[Heading]:
+    """The contents of the book as chapters, or its headings where it has none that lead anywhere."""
+    marks = []
+    for entry in entries:
+        index = book.places.get((entry.path, entry.fragment), book.places.get((entry.path, "")))
+        if index is not None:
+            marks.append(Heading(index=index, title=entry.title, level=entry.level))
+    found = [(index, level, naming.tidy_title(book.paragraphs[index])) for index, level in book.headings]
+    # the title page's heading is no chapter
+    found = [heading for heading in found if headings.key(heading[2]) != headings.key(title)]
+    if len(marks) < 2 and len(found) > len(marks):
+        highest = min(level for _, level, _ in found)
+        marks = [Heading(index=index, title=text, level=level - highest + 1) for index, level, text in found]
+    # contents may be out of order (notes, plates): chapters follow the text
+    return sorted(marks, key=lambda mark: mark.index)
+
+
+def _nav_entries(archive: _Archive, path: str | None) -> list[_Entry]:
+    """The entries of an EPUB 3 navigation document."""
+    root = archive.tree(path) if path else None
+    if root is None or path is None:
+        return []
+    navs = [
+        e for e in _all(root, "nav") if "toc" in (e.get(_EPUB_TYPE) or e.get("role") or "").replace("doc-", "").split()
+    ]
+    lists = [child for nav in navs[:1] for child in nav if xhtml.local_name(child) == "ol"]
+    return list(_list_entries(lists[0], posixpath.dirname(path), path)) if lists else []
+
+
+def _list_entries(top: etree._Element, folder: str, path: str) -> Iterator[_Entry]:
+    # entries without a link (a person, a date) are no chapters, but what stands below them is one level down
+    stack: list[tuple[etree._Element, int]] = [(top, 0)]
+    while stack:
+        element, level = stack.pop()
+        name = xhtml.local_name(element)
+        if name == "a" and element.get("href"):
+            target, fragment = _resolve(folder, element.get("href", ""), path)
+            if (title := naming.tidy_title(_visible(element))) and target:
+                yield _Entry(title, level, target, fragment)
+        deeper = level + (name == "ol")
+        stack.extend((child, deeper) for child in reversed(element))
+
+
+def _ncx_entries(archive: _Archive, path: str | None) -> list[_Entry]:
+    """The entries of an EPUB 2 table of contents."""
+    root = archive.tree(path) if path else None
+    if root is None or path is None:
+        return []
+    entries = []
+    stack: list[tuple[etree._Element, int]] = [(root, 0)]
+    while stack:
+        element, level = stack.pop()
+        name = xhtml.local_name(element)
+        if name in ("pagelist", "navlist"):
+            continue
+        if name == "navpoint":
+            level += 1
+            label = next((e for e in element if xhtml.local_name(e) == "navlabel"), None)
+            content = next((e for e in element if xhtml.local_name(e) == "content"), None)
+            title = naming.tidy_title(_visible(label)) if label is not None else ""
+            target, fragment = (
+                _resolve(posixpath.dirname(path), content.get("src", "")) if content is not None else ("", "")
+            )
+            if title and target:
+                entries.append(_Entry(title, level, target, fragment))
+        stack.extend((child, level) for child in reversed(element))
+    return entries
+
+
+def _resolve(folder: str, href: str, own: str = "") -> tuple[str, str]:
+    """The path inside the archive and the fragment that a reference leads to; "" for one that leads outside."""
+    try:
+        parts = urlsplit(href.strip())
+    except ValueError:
+        return "", ""
+    if parts.scheme or parts.netloc:
+        return "", ""
+    fragment = unquote(parts.fragment)
+    if not parts.path:
+        return own, fragment
+    path = posixpath.normpath(posixpath.join(folder, unquote(parts.path)))
+    return ("", "") if path.startswith(("../", "/")) or path == ".." else (path, fragment)
+
+
+def _all(root: etree._Element, name: str) -> Iterator[etree._Element]:
+    """Every element of that local name, whatever its namespace."""
+    return (element for element in root.iter() if xhtml.local_name(element) == name)
+
+
+def _visible(element: etree._Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def _text_of(root: etree._Element, name: str) -> str | None:
+    return next((text for e in _all(root, name) if (text := _visible(e))), None)
+
+
+def _refinements(root: etree._Element, name: str) -> dict[str, str]:
+    """EPUB 3: the property ``name`` of the elements that it refines, by their ids."""
+    return {
+        meta.get("refines", "").lstrip("#"): _visible(meta)
+        for meta in _all(root, "meta")
+        if meta.get("refines") and meta.get("property") == name
+    }
+
+
+def _title(root: etree._Element) -> str:
+    kinds = _refinements(root, "title-type")
+    titles = [(kinds.get(e.get("id", ""), "main"), naming.tidy_title(_visible(e))) for e in _all(root, "title")]
+    titles = [(kind, title) for kind, title in titles if title]
+    return next((title for kind, title in titles if kind == "main"), titles[0][1] if titles else "")
+
+
+def _authors(root: etree._Element) -> tuple[str, ...]:
+    roles = _refinements(root, "role")
+    names = []
+    for element in _all(root, "creator"):
+        role = roles.get(element.get("id", "")) or next(
+            (v for k, v in element.attrib.items() if k.endswith("role")), "aut"
+        )
+        if role == "aut" and (name := naming.tidy_name(re.sub(r"\s+", " ", _visible(element)))):
+            names.append(name)
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,156 @@
+"""Conversations: which documents they are about, in which order, and what was asked and answered."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlite_utils import Database
+
+from app.errors import LibraryDamaged, NothingChosen, QuestionEmpty, ThreadNotFound
+from app.library import blobs, rows
+from app.library.records import ThreadRecord, TurnRecord
+from app.library.values import clean, now, to_json
+
+if TYPE_CHECKING:
+    from app.library.store import Library
+
+_THREADS = "SELECT id, owner_id, title, created, updated FROM threads "
+_TURN_COLUMNS = "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created"
+
+
+class Threads:
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def create(self, owner_id: int, document_ids: Sequence[int], title: str) -> ThreadRecord:
+        """Begin a conversation over these documents; their order is kept, since it is the order of the prompt.
+
+        Raises NothingChosen, DocumentNotFound.
+        """
+        if not document_ids:
+            raise NothingChosen()
+        with self.library.write() as db:
+            for document_id in document_ids:
+                rows.require_document(db, owner_id, document_id)
+            time = now()
+            id = rows.one(
+                db,
+                "INSERT INTO threads (owner_id, title, created, updated) VALUES (?, ?, ?, ?) RETURNING id",
+                [owner_id, clean(title), time, time],
+            )["id"]
+            db.conn.executemany(
+                "INSERT INTO thread_documents (thread_id, ordinal, owner_id, document_id) VALUES (?, ?, ?, ?)",
+                # a document chosen twice stands where it was chosen first
+                [(id, n, owner_id, document) for n, document in enumerate(dict.fromkeys(document_ids))],
+            )
+            return _thread(db, owner_id, id)
+
+    def list(self, owner_id: int) -> builtins.list[ThreadRecord]:
+        """Conversations, the one last spoken in first."""
+        where = "WHERE owner_id = ? AND deleted_at IS NULL ORDER BY updated DESC, id DESC"
+        with self.library.read() as db:
+            return [_thread_record(db, row) for row in db.query(_THREADS + where, [owner_id])]
+
+    def get(self, owner_id: int, id: int) -> ThreadRecord:
+        """Raises ThreadNotFound for another's, and for one that was removed."""
+        with self.library.read() as db:
+            return _thread(db, owner_id, id)
+
+    def rename(self, owner_id: int, id: int, title: str) -> ThreadRecord:
+        with self.library.write() as db:
+            _thread(db, owner_id, id)
+            db.execute("UPDATE threads SET title = ? WHERE id = ?", [clean(title), id])
+            return _thread(db, owner_id, id)
+
+    def remove(self, owner_id: int, id: int) -> None:
+        """Take it from the list and stop what is being answered in it; its rows stay."""
+        with self.library.write() as db:
+            _thread(db, owner_id, id)
+            db.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [now(), id])
+            rows.stop_jobs(db, "thread_id = ?", [id])
+
+    def add_turn(self, thread_id: int, question: str) -> TurnRecord:
+        """Ask the next question. Raises QuestionEmpty, ThreadNotFound."""
+        if not question.strip():
+            raise QuestionEmpty()
+        time = now()
+        with self.library.write() as db:
+            found = list(
+                db.query(
+                    "INSERT INTO turns (thread_id, ordinal, owner_id, question, created) "
+                    "SELECT id, (SELECT coalesce(max(ordinal), 0) + 1 FROM turns WHERE thread_id = threads.id), "
+                    "owner_id, ?, ? "
+                    f"FROM threads WHERE id = ? AND deleted_at IS NULL RETURNING {_TURN_COLUMNS}",
+                    [clean(question), time, thread_id],
+                )
+            )
+            if not found:
+                raise ThreadNotFound(thread_id)
+            db.execute("UPDATE threads SET updated = ? WHERE id = ?", [time, thread_id])
+            return self._turn_record(found[0])
+
+    def save_answer(
+        self,
+        turn_id: int,
+        *,
+        answer: str = "",
+        answer_ids: Sequence[int] | None = None,
+        finish: str | None = None,
+        tokens: dict[str, int] | None = None,
+        seconds: dict[str, float] | None = None,
+        model: str | None = None,
+        error: str | None = None,
+    ) -> TurnRecord:
+        """Set the whole answer of a turn, over an earlier one. Raises ValueError if there is no such turn."""
+        with self.library.write() as db:
+            found = list(
+                db.query(
+                    "UPDATE turns SET answer = ?, answer_ids = ?, finish = ?, tokens = ?, seconds = ?, model = ?, "
+                    f"error = ? WHERE id = ? RETURNING {_TURN_COLUMNS}",
+                    [
+                        clean(answer),
+                        None if answer_ids is None else blobs.pack(answer_ids),
+                        finish,
+                        to_json(tokens or {}),
+                        to_json(seconds or {}),
+                        model,
+                        None if error is None else clean(error),
+                        turn_id,
+                    ],
+                )
+            )
+            if not found:
+                raise ValueError(f"there is no turn {turn_id}")
+            db.execute("UPDATE threads SET updated = ? WHERE id = ?", [now(), found[0]["thread_id"]])
+            return self._turn_record(found[0])
+
+    def turns(self, thread_id: int) -> builtins.list[TurnRecord]:
+        """The conversation so far, in order; empty for a thread that is not there."""
+        query = f"SELECT {_TURN_COLUMNS} FROM turns WHERE thread_id = ? ORDER BY ordinal"
+        with self.library.read() as db:
+            return [self._turn_record(row) for row in db.query(query, [thread_id])]
+
+    def _turn_record(self, row: dict[str, Any]) -> TurnRecord:
+        packed = row["answer_ids"]
+        try:
+            answer_ids: array[int] | None = None if packed is None else blobs.unpack(packed, "i")
+        except ValueError as error:
+            raise LibraryDamaged(str(self.library.path), f"the answer of turn {row['id']}: {error}") from error
+        decoded = {"answer_ids": answer_ids, "tokens": json.loads(row["tokens"]), "seconds": json.loads(row["seconds"])}
+        return TurnRecord(**(row | decoded))
+
+
+def _thread(db: Database, owner_id: int, id: int) -> ThreadRecord:
+    query = _THREADS + "WHERE id = ? AND owner_id = ? AND deleted_at IS NULL"
+    for row in db.query(query, [id, owner_id]):
+        return _thread_record(db, row)
+    raise ThreadNotFound(id)
+
+
+def _thread_record(db: Database, row: dict[str, Any]) -> ThreadRecord:
+    documents = db.query("SELECT document_id FROM thread_documents WHERE thread_id = ? ORDER BY ordinal", [row["id"]])
+    return ThreadRecord(**row, document_ids=tuple(found["document_id"] for found in documents))

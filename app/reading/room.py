@@ -1,0 +1,111 @@
+"""Measures a context against this machine: what of it is kept, what disk and memory hold, how fast reading goes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.library.records import DocumentRecord, TurnRecord
+from app.library.store import Library
+from app.reading import prompt as prompts
+from app.reading.plan import Part, Plan, plan
+from engine.protocol import Engine, Prompt, Sampling
+
+# characters a token, where a text was not tokenized yet
+CHARACTERS_A_TOKEN = 4
+DENSE_LANGUAGES = ("zh", "ja", "ko")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """``memory``: bytes in which weights, keys and values must find place; None: not limited."""
+
+    engine: Engine
+    library: Library
+    home: Path
+    owner_id: int
+    memory: int | None = None
+
+    def question(
+        self, documents: Sequence[DocumentRecord], turns: Sequence[TurnRecord], question: str, sampling: Sampling
+    ) -> Plan:
+        """Quick, and changes nothing: documents that were never tokenized are estimated."""
+        tokenizer = self.engine.model.tokenizer
+        counts = [self.library.token_count(one.text_sha256, tokenizer) for one in documents]
+        if None not in counts:
+            built = prompts.build_prompt(self.engine, self.library, documents, turns, question, freeze=False)
+            return self.prompt(built, documents, sampling)
+        frame = self.engine.frame(prompts.SYSTEM)
+        return self._plan(
+            opening=len(frame.opening),
+            documents=[
+                _part(one, _estimate(one) if count is None else count)
+                for one, count in zip(documents, counts, strict=True)
+            ],
+            conversation=len(prompts.conversation_ids(self.engine, frame, turns, question)),
+            kept=0,
+            sampling=sampling,
+            estimated=True,
+        )
+
+    def prompt(self, built: Prompt, documents: Sequence[DocumentRecord], sampling: Sampling | None = None) -> Plan:
+        """The plan of a built prompt. ``sampling`` None: of a reading, which is not answered."""
+        opening, *rest = built.segments
+        parts = [_part(one, len(segment.ids)) for one, segment in zip(documents, rest, strict=False)]
+        return self._plan(
+            opening=len(opening.ids),
+            documents=parts,
+            conversation=sum(len(segment.ids) for segment in rest[len(parts) :]),
+            kept=self.engine.kept(built),
+            sampling=sampling,
+        )
+
+    def _plan(
+        self,
+        *,
+        opening: int,
+        documents: Sequence[Part],
+        conversation: int,
+        kept: int,
+        sampling: Sampling | None,
+        estimated: bool = False,
+    ) -> Plan:
+        return plan(
+            self.engine.model,
+            opening=opening,
+            documents=documents,
+            conversation=conversation,
+            kept=kept,
+            answer=0 if sampling is None else sampling.max_tokens,
+            disk_free=_free(self.home),
+            memory=self.memory,
+            speed=self._speed(),
+            estimated=estimated,
+        )
+
+    def _speed(self) -> float | None:
+        """Tokens a second of this model's latest reading here; None if it never read anything."""
+        readings = self.library.readings(self.owner_id, self.engine.model.identity).values()
+        measured = [reading for reading in readings if reading.seconds > 0 and reading.done > 0]
+        if not measured:
+            return None
+        latest = max(measured, key=lambda reading: reading.updated)
+        return latest.done / latest.seconds
+
+
+def _part(document: DocumentRecord, tokens: int) -> Part:
+    return Part(id=document.id, title=document.title or document.filename, tokens=tokens)
+
+
+def _estimate(document: DocumentRecord) -> int:
+    dense = (document.language or "").split("-")[0] in DENSE_LANGUAGES
+    return document.characters if dense else document.characters // CHARACTERS_A_TOKEN + 1
+
+
+def _free(home: Path) -> int | None:
+    try:
+        return shutil.disk_usage(home).free
+    except OSError:
+        return None

@@ -1,0 +1,204 @@
+"""What can be set, from the command line, else the environment, else a default. The only reader of ``os.environ``.
+
+The home holds ``library.db`` and ``files/`` (the library's), ``readings/`` (the engine's kept pages), ``engine.lock``
+and ``logs/``. The models lie in a cache of their own, which homes share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from app.errors import LibraryNotWritable, SettingInvalid
+from app.library.files import private_folder
+
+DEFAULT_MODEL = "qwen2.5-coder-0.5b"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+# every setting and the variable that sets it
+VARIABLES = {
+    "home": "LECTERN_HOME",
+    "cache": "LECTERN_CACHE",
+    "model": "LECTERN_MODEL",
+    "host": "LECTERN_HOST",
+    "port": "LECTERN_PORT",
+    "dtype": "LECTERN_DTYPE",
+    "device": "LECTERN_DEVICE",
+    "log_level": "LECTERN_LOG_LEVEL",
+    "language": "LECTERN_LANGUAGE",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """home, cache: absolute folders; model: a name of the catalogue, a folder or a hub id; port: 0 takes a free one;
+    space: running as a Hugging Face Space; language: of the interface, "auto" follows the browser."""
+
+    home: Path
+    cache: Path
+    model: str
+    host: str
+    port: int
+    space: bool
+    dtype: str
+    device: str
+    log_level: str
+    language: str
+
+    @classmethod
+    def load(
+        cls, argv_overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Settings by their names from the command line (None: not given), over the environment, over the defaults.
+
+        Makes the home, readable by its owner only. Raises SettingInvalid, naming the option or the variable.
+        """
+        environ = os.environ if environ is None else environ
+        overrides = dict(argv_overrides or {})
+        for name in overrides:
+            if name not in VARIABLES:
+                raise SettingInvalid(
+                    _option(name), overrides[name], f"there is no such setting{_like(name, VARIABLES)}"
+                )
+        for variable, value in environ.items():
+            if variable.startswith("LECTERN_") and variable not in VARIABLES.values():
+                raise SettingInvalid(
+                    variable, value, f"there is no such setting{_like(variable, list(VARIABLES.values()))}"
+                )
+        space = bool(environ.get("SPACE_ID"))
+        defaults: dict[str, Callable[[], Any]] = {
+            "home": lambda: platformdirs.user_data_path("lectern", appauthor=False),
+            "cache": lambda: platformdirs.user_cache_path("lectern", appauthor=False),
+            "model": lambda: DEFAULT_MODEL,
+            # a Space is reached through its proxy, a person's machine by that person only
+            "host": lambda: "0.0.0.0" if space else "127.0.0.1",
+            "port": lambda: 7860,
+            "dtype": lambda: "auto",
+            "device": lambda: "auto",
+            "log_level": lambda: "info",
+            "language": lambda: "auto",
+        }
+        values: dict[str, Any] = {}
+        sources: dict[str, tuple[str, Any]] = {}
+        for name, variable in VARIABLES.items():
+            if overrides.get(name) is not None:
+                source, value = _option(name), overrides[name]
+            elif environ.get(variable):
+                source, value = variable, environ[variable]
+            else:
+                source, value = _option(name), defaults[name]()
+            sources[name] = (source, value)
+            try:
+                values[name] = _CHECKS[name](value)
+            except ValueError as error:
+                raise SettingInvalid(source, value, str(error)) from None
+        try:
+            private_folder(values["home"])
+        except LibraryNotWritable as error:
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+            raise SettingInvalid(*sources["home"], f"the folder cannot be made or entered ({reason})") from error
+        return cls(**values, space=space)
+
+    @property
+    def readings(self) -> Path:
+        """Where the engine keeps the pages of what it read."""
+        return self.home / "readings"
+
+    @property
+    def engine_lock(self) -> Path:
+        """Held by the one process that works the queue."""
+        return self.home / "engine.lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _like(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _folder(value: Any) -> Path:
+    if not str(value).strip() or "\0" in str(value):
+        raise ValueError("name a folder")
+    try:
+        path = Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("there is no such user's home") from None
+    if path.exists() and not path.is_dir():
+        raise ValueError("it is a file, not a folder")
+    return path
+
+
+def _port(value: Any) -> int:
+    try:
+        port = int(value)
+    except (TypeError, ValueError):
+        raise ValueError("a port is a number") from None
+    if not 0 <= port <= 65535:
+        raise ValueError("a port lies in 0..65535")
+    return port
+
+
+def _text(value: Any) -> str:
+    text = str(value).strip()
+    if not text or any(not character.isprintable() for character in text):
+        raise ValueError("it is empty or not printable")
+    return text
+
+
+def _host(value: Any) -> str:
+    host = _text(value)
+    if re.search(r"[\s/]", host):
+        raise ValueError("name a host or an address, without http:// and without a port")
+    return host
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        choice = str(value).strip().lower()
+        if choice not in choices:
+            raise ValueError(f"choose one of {', '.join(choices)}")
+        return choice
+
+    return check
+
+
+def _device(value: Any) -> str:
+    device = str(value).strip().lower()
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
+        raise ValueError("choose auto, cpu, cuda, cuda:0, cuda:1, …, xpu or mps")
+    return device
+
+
+def _language(value: Any) -> str:
+    language = str(value).strip()
+    if not re.fullmatch(r"auto|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+        raise ValueError("choose auto or the code of a language, such as en or zh-CN")
+    return language
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "home": _folder,
+    "cache": _folder,
+    "model": _text,
+    "host": _host,
+    "port": _port,
+    "dtype": _one_of(*DTYPES),
+    "device": _device,
+    "log_level": _one_of(*LOG_LEVELS),
+    "language": _language,
+}

@@ -1,0 +1,75 @@
+"""The context line: what a question would be answered from, and whether that fits, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from app.errors import LecternError
+from app.ui import model
+from app.ui.notes import trouble
+from app.ui.panel import Payload, digest, panel
+from app.ui.seat import Seat
+from engine.errors import EngineError
+from engine.protocol import PAGE_TOKENS
+
+if TYPE_CHECKING:
+    from app.reading.desk import Desk
+
+EVENTS = ("ask", "stop")
+
+
+def build() -> gr.HTML:
+    return panel("composer", events=EVENTS)
+
+
+def show(desk: Desk, owner: str, seat: Seat) -> Payload:
+    """``chosen`` names the books that the numbers are about: the reader may have chosen others meanwhile."""
+    if not seat.chosen:
+        return {"chosen": []}
+    said: Payload = {"chosen": list(seat.chosen)}
+    if not model.ready(desk):
+        # the line about the model says how far it is
+        return {**said, "waiting": True}
+    try:
+        plan = desk.room(owner, seat.chosen, thread_id=_thread(desk, owner, seat))
+    except (LecternError, EngineError) as error:
+        return {**said, "error": trouble(error)}
+    over = plan.error
+    return {
+        **said,
+        "fits": plan.fits,
+        "tokens": plan.tokens,
+        "needed": plan.needed,
+        "limit": plan.limit,
+        "bound": plan.bound,
+        "window": plan.window,
+        "beyond": plan.end > plan.window,
+        "kept": plan.kept,
+        "to_read": plan.to_read,
+        # the question itself is always still to be read
+        "ready": plan.to_read < PAGE_TOKENS,
+        "seconds_left": plan.seconds_left,
+        "documents": [{"id": part.id, "title": part.title, "tokens": part.tokens} for part in plan.documents],
+        "leave_out": [title for title, _ in over.leave_out] if over is not None else [],
+    }
+
+
+def _thread(desk: Desk, owner: str, seat: Seat) -> int | None:
+    """The open conversation, if the books chosen are its own; other books begin another one."""
+    if seat.thread is None:
+        return None
+    try:
+        thread, _ = desk.thread(owner, seat.thread)
+    except LecternError:
+        return None
+    return thread.id if set(thread.document_ids) == set(seat.chosen) else None
+
+
+def stamp(shelf: Payload, seat: Seat, about: Payload) -> str:
+    """Changes when the context line may: with the choice, with what was read of it, with the model."""
+    chosen = set(seat.chosen)
+    states = [(item["id"], item["state"], item["tokens"]) for item in shelf["items"] if item["id"] in chosen]
+    said = {"chosen": list(seat.chosen), "thread": seat.thread, "states": states, "model": about.get("title")}
+    return str(digest(said)["digest"])

@@ -1,0 +1,125 @@
+"""The shelf: which books are there, how far each is read, and files on their way in."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from app.documents.parse import FILE_LIMIT
+from app.errors import DocumentError, DocumentTooLarge
+from app.ui.notes import note, trouble
+from app.ui.panel import Payload, digest, panel
+from app.ui.seat import Seat
+
+if TYPE_CHECKING:
+    from app.reading.desk import Desk, ShelfItem
+
+log = logging.getLogger(__name__)
+EVENTS = ("changed", "choose", "stop", "resume", "remove", "dismiss")
+
+
+class Shelf:
+    def __init__(self, desk: Desk, *, space: bool) -> None:
+        self._desk = desk
+        self._space = space
+
+    def build(self) -> gr.HTML:
+        # Gradio marks server functions with an attribute, which a bound method cannot have, and hands them one value
+        def add_file(said: Any) -> Payload:
+            return self.add_file(said if isinstance(said, dict) else {})
+
+        def refuse_large(said: Any) -> Payload:
+            return self.refuse_large(said if isinstance(said, dict) else {})
+
+        return panel("shelf", events=EVENTS, server=[add_file, refuse_large])
+
+    def show(self, owner: str) -> Payload:
+        return digest(
+            {
+                "ready": True,
+                # the newest first, where a reader looks for what was just dropped
+                "items": [_item(item) for item in reversed(self._desk.shelf(owner))],
+                "refusals": [
+                    {"id": one.id, "filename": one.filename, "error": one.error} for one in self._desk.refusals(owner)
+                ],
+            }
+        )
+
+    def titles(self, owner: str) -> dict[int, str]:
+        """Of the books on the shelf, by id."""
+        return {item.id: item.title for item in self._desk.shelf(owner)}
+
+    # called by the browser for each file, one after another, so that each card tells its own story
+
+    def add_file(self, said: Payload) -> Payload:
+        """Take an uploaded file: said {"visitor", "path", "name"}, returns {"id", "already"} and a "note" if there is
+        something to tell. A refused file is a card of the shelf."""
+        owner, name = Seat.read(said).owner(space=self._space), str(said.get("name"))
+        upload = _uploaded(said.get("path"))
+        if owner is None or upload is None:
+            return {"note": note("note.upload", {"name": name}, kind="error")}
+        try:
+            added = self._desk.add(owner, upload, name)
+        except DocumentError as error:
+            # the desk noted the refusal, and the shelf shows it: a note would only say it twice
+            log.info("refused a file: %s", type(error).__name__)
+            return {}
+        except Exception as error:
+            return {"note": trouble(error)}
+        finally:
+            _discard(upload)
+        answer: Payload = {"id": added.document.id, "already": added.already}
+        if added.already:
+            answer["note"] = note("note.already", {"title": added.document.title or added.document.filename})
+        return answer
+
+    def refuse_large(self, said: Payload) -> Payload:
+        """A file too large to be sent at all, by what the browser says of it: {"visitor", "name", "size"}."""
+        owner, name, size = Seat.read(said).owner(space=self._space), str(said.get("name")), said.get("size")
+        try:
+            if owner is not None and isinstance(size, int):
+                self._desk.refuse(owner, name, DocumentTooLarge(name, size, FILE_LIMIT))
+        except Exception as error:
+            return {"note": trouble(error)}
+        return {}
+
+
+def _item(item: ShelfItem) -> Payload:
+    # coarse times: a shelf is sent again only when a reader could see the difference
+    seconds = item.seconds_left
+    step = 1 if seconds is None or seconds < 90 else 30
+    return {
+        "id": item.id,
+        "title": item.title,
+        "author": item.author,
+        "filename": item.filename,
+        "format": item.format,
+        "sha256": item.sha256[:8],
+        "tokens": item.tokens,
+        "state": item.state,
+        "error": item.error,
+        "progress": round(item.progress, 3),
+        "seconds_left": None if seconds is None else round(seconds / step) * step,
+        "job": item.job_id,
+    }
+
+
+def _uploaded(path: Any) -> Path | None:
+    """The path if it is a file that Gradio received; a browser may name any other, and gets none."""
+    if not isinstance(path, str):
+        return None
+    real = Path(path).resolve()
+    return real if real.is_relative_to(Path(get_upload_folder()).resolve()) and real.is_file() else None
+
+
+def _discard(path: Path) -> None:
+    # the library has its own copy by now
+    try:
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+    except OSError:
+        log.debug("an upload was left behind")

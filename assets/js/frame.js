@@ -1,0 +1,145 @@
+// the bar with the name of the program, the line about the model, and notes to the reader
+(() => {
+  const { h, t, icon, button, given, seat } = Lectern;
+  const narrow = window.matchMedia("(max-width: 820px)");
+
+  Lectern.panel("brand", (root) => {
+    const name = h("span", { class: "brand-name" }, "Lectern");
+    const tongue = h("span", {});
+    const look = h("span", {});
+    root.append(h("div", { class: "brand" }, h("span", { class: "brand-mark" }, icon("lectern")), name), h("div", { class: "brand-actions" }, tongue, look,
+      button("close", t("bar.close"), () => Lectern.say("bar", "hideShelf"), { class: "button quiet bare drawer-close" })));
+    const relabel = () => {
+      const next = Object.keys(given.strings).find((one) => one !== Lectern.language());
+      tongue.replaceChildren(h("button", { type: "button", class: "button quiet tongue", lang: next, onclick: () => Lectern.setLanguage(next), aria: { label: given.strings[next]["bar.language"] } }, given.strings[next]["bar.language_name"]));
+      look.replaceChildren(button("sun", t("bar.appearance"), Lectern.toggleAppearance));
+      root.querySelector(".drawer-close").setAttribute("aria-label", t("bar.close"));
+    };
+    relabel();
+    return { relabel, update() {} };
+  });
+
+  Lectern.panel("bar", (root) => {
+    const title = h("span", { class: "bar-title" });
+    const open = h("span", {});
+    const fresh = h("span", {});
+    const veil = h("div", { class: "drawer-veil", onclick: () => hide() });
+    root.append(open, title, fresh);
+    function show() {
+      if (!narrow.matches) return;
+      document.body.classList.add("drawer-open");
+      document.body.append(veil);
+      document.getElementById("lectern-side")?.querySelector("button, input")?.focus();
+    }
+    function hide() {
+      if (!document.body.classList.contains("drawer-open")) return;
+      document.body.classList.remove("drawer-open");
+      veil.remove();
+      open.querySelector("button")?.focus();
+    }
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+    const relabel = () => {
+      open.replaceChildren(button("books", t("bar.shelf"), show, { text: t("bar.shelf") }));
+      fresh.replaceChildren(button("plus", t("threads.new"), () => Lectern.say("threads", "begin")));
+    };
+    relabel();
+    return { relabel, update() {}, showShelf: show, hideShelf: hide, title: (text) => { title.textContent = text; } };
+  });
+
+  // a turn remembers the name of the model that answered
+  const titles = new Map();
+  Lectern.modelTitle = (name) => titles.get(name) || name;
+
+  Lectern.panel("model", (root) => {
+    let value = {};
+
+    function pending() {
+      if (value.problem) {
+        return [h("p", { class: "model-problem", role: "alert" }, icon("warning"), h("span", {}, h("strong", {}, t("model.problem", { name: value.name })), " ", value.problem))];
+      }
+      const { done, total, text } = value.preparing;
+      const share = total ? done / total : null;
+      const line = share === null ? t("model.preparing", { name: value.name }) : t("model.preparing_share", { name: value.name, n: Math.floor(share * 100) });
+      return [h("p", { class: "model-preparing" }, h("span", { class: "pulse" }), h("span", {}, line), text && h("span", { class: "fine" }, text)),
+        h("div", { class: "bar" + (share === null ? " unsure" : "") }, h("span", { style: share === null ? {} : { width: share * 100 + "%" } }))];
+    }
+
+    function offer(one) {
+      const facts = [t("model.most", { size: Lectern.tokens(one.most) }), one.slow && t("model.slow"), !one.current && t("model.download", { size: Lectern.bytes(one.download) })];
+      return h("li", {}, h("strong", {}, one.title), one.current && h("span", { class: "tag" }, t("model.current")),
+        h("span", { class: "fine" }, facts.filter(Boolean).join(" · ")), !one.current && h("code", {}, "--model " + one.name));
+    }
+
+    function line() {
+      const machine = [t("machine.cores", { n: value.machine.cores }), t("machine.memory", { size: Lectern.bytes(value.machine.memory) }), ...value.machine.gpus];
+      const rows = [
+        [t("model.window"), t("shelf.tokens", { size: Lectern.tokens(value.window), n: value.window })],
+        [t("model.limit"), t("shelf.tokens", { size: Lectern.tokens(value.limit), n: value.limit })],
+        [t("model.parameters"), Lectern.number(value.parameters, { notation: "compact", maximumSignificantDigits: 3 })],
+        [t("model.licence"), value.licence],
+        [t("model.device"), `${value.device}, ${value.dtype}`],
+        [t("model.machine"), machine.join(t("list.separator"))],
+      ];
+      return [h("details", { class: "model-line" },
+        h("summary", {}, h("span", { class: "model-dot" + (value.small ? " small" : "") }), h("strong", {}, value.title),
+          h("span", { class: "worth" }, t(value.small ? "model.small" : "model.able")),
+          value.better && h("span", { class: "could" }, t("model.could", { title: value.better })),
+          h("span", { class: "model-more" }, t("model.more"))),
+        h("div", { class: "model-card" },
+          h("p", {}, t(value.small ? "model.small_text" : "model.able_text")),
+          h("dl", {}, rows.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
+          h("p", { class: "fits-head" }, t("model.fits")),
+          h("ul", { class: "fits" }, value.offers.map(offer)),
+          h("p", { class: "fine" }, t("model.how"))))];
+    }
+
+    function draw() {
+      const open = root.querySelector("details")?.open;
+      const parts = value.title ? line() : value.preparing || value.problem ? pending() : [];
+      if (given.space) parts.push(h("p", { class: "temporary" }, icon("info"), h("span", {}, t("space.temporary"))));
+      root.replaceChildren(...parts);
+      if (open && root.querySelector("details")) root.querySelector("details").open = true;
+    }
+    document.addEventListener("click", (event) => { const box = root.querySelector("details[open]"); if (box && !box.contains(event.target)) box.open = false; });
+    document.addEventListener("keydown", (event) => { const box = root.querySelector("details[open]"); if (box && event.key === "Escape") { box.open = false; box.querySelector("summary").focus(); } });
+    return {
+      relabel: draw,
+      update(next) {
+        value = next || {};
+        if (value.visitor) seat.visitor = value.visitor;
+        for (const one of [...(value.offers || []), value]) if (one.title) titles.set(one.name, one.title);
+        draw();
+      },
+    };
+  });
+
+  // in the reader's language where the error is known by name, in its own words where it is not
+  Lectern.noteText = (note) => {
+    const key = note.name ? "error." + note.name : note.key;
+    return key && Lectern.known(key) ? t(key, note.values || {}) : note.text || "";
+  };
+
+  Lectern.panel("notes", (root) => {
+    const stack = h("div", { class: "notes" });
+    root.append(stack);
+    let last = null;
+    function show(note) {
+      const text = Lectern.noteText(note);
+      const element = h("div", { class: `note ${note.kind}`, role: note.kind === "error" ? "alert" : "status" },
+        icon(note.kind === "error" ? "warning" : note.kind === "done" ? "check" : "info"), h("p", {}, text),
+        button("close", t("note.close"), () => element.remove()));
+      for (const old of stack.children) if (old.textContent === element.textContent) old.remove();
+      stack.append(element);
+      while (stack.children.length > 4) stack.firstChild.remove();
+      setTimeout(() => element.remove(), note.kind === "error" ? 20000 : 6000);
+    }
+    return {
+      show,
+      update(next) {
+        if (!next || !next.serial || next.serial === last) return;
+        last = next.serial;
+        show(next);
+      },
+    };
+  });
+})();

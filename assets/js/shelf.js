@@ -1,0 +1,210 @@
+// the shelf: books as cards, files on their way in, files that were refused
+(() => {
+  const { h, t, icon, button, keyed, seat, given } = Lectern;
+
+  function cover(item) {
+    const hue = parseInt((item.sha256 || "0").slice(0, 2), 16) % 8;
+    return h("span", { class: "cover", data: { cloth: hue }, aria: { hidden: true } },
+      h("span", { class: "cover-title" }, [...(item.title || item.filename)].slice(0, 24).join("")),
+      h("span", { class: "cover-format" }, item.format));
+  }
+
+  function state(item) {
+    if (item.state === "reading") {
+      const percent = Math.floor(item.progress * 100);
+      const left = item.seconds_left === null ? "" : t("shelf.left", { time: Lectern.duration(item.seconds_left) });
+      return { text: t("shelf.reading", { n: percent }), more: left, tone: "busy" };
+    }
+    if (item.state === "stopped") {
+      const percent = Math.floor(item.progress * 100);
+      return { text: percent ? t("shelf.stopped_at", { n: percent }) : t("shelf.stopped"), tone: "idle" };
+    }
+    return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle" }[item.state] };
+  }
+
+  Lectern.panel("shelf", (root, send, gradio) => {
+    const arriving = new Map();
+    let items = [];
+    let asking = null; // the book whose removal waits for a yes
+    let serial = 0;
+    const fresh = new Set(); // added, and not yet in a list that the server sent
+    const there = (id) => fresh.has(id) || items.some((item) => item.id === id);
+
+    const picker = h("input", {
+      type: "file", multiple: true, class: "hidden-file", id: "add-books", accept: given.suffixes.join(","), tabindex: "-1",
+      onchange: () => { take([...picker.files]); picker.value = ""; },
+    });
+    const zone = h("button", { type: "button", class: "drop-zone", onclick: () => picker.click() });
+    const heading = h("h2", { id: "shelf-heading" });
+    const count = h("span", { class: "count" });
+    const cards = h("ul", { class: "cards", aria: { labelledby: "shelf-heading" } });
+    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, cards);
+
+    // ---- files on their way in
+    async function take(files) {
+      Lectern.say("bar", "showShelf");
+      for (const file of files) arriving.set(++serial, { key: serial, file, name: file.name });
+      draw();
+      for (const entry of [...arriving.values()].filter((entry) => files.includes(entry.file))) {
+        let answer;
+        try {
+          if (entry.file.size > given.limit) answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
+          else {
+            const { path } = await gradio.upload(entry.file);
+            answer = await gradio.server.add_file({ visitor: seat.visitor, path, name: entry.name });
+          }
+        } catch (error) {
+          console.warn("lectern: a file did not arrive", error);
+          answer = { note: { kind: "error", key: "note.upload", values: { name: entry.name } } };
+        }
+        arriving.delete(entry.key);
+        if (answer && answer.note) Lectern.say("notes", "show", answer.note);
+        // the first book of an empty choice is chosen: most people ask about what they just dropped
+        if (answer && answer.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
+        send("changed");
+      }
+      draw();
+    }
+
+    let depth = 0;
+    const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    const veil = h("div", { class: "drop-veil", aria: { hidden: true } });
+    window.addEventListener("dragenter", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      depth += 1;
+      veil.replaceChildren(icon("lectern"), h("p", {}, t("shelf.drop_here")));
+      document.body.append(veil);
+    });
+    window.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+    const leave = () => { depth = 0; veil.remove(); };
+    window.addEventListener("dragleave", () => { depth -= 1; if (depth <= 0) leave(); });
+    window.addEventListener("drop", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      leave();
+      take([...event.dataTransfer.files]);
+    });
+
+    // ---- choosing
+    function choose(ids) {
+      seat.chosen = [...new Set(ids)].filter(there);
+      seat.keep();
+      draw();
+      send("choose");
+      Lectern.say("transcript", "shelf");
+      Lectern.say("composer", "chosen");
+    }
+
+    const toggle = (id) => choose(seat.chosen.includes(id) ? seat.chosen.filter((one) => one !== id) : [...seat.chosen, id]);
+
+    // ---- cards
+    function card({ item, chosen, confirm }) {
+      const said = state(item);
+      const title = item.title || item.filename;
+      const box = h("input", {
+        type: "checkbox", checked: chosen, data: { focus: "box" }, aria: { label: t("shelf.choose", { title }) },
+        onchange: () => toggle(item.id),
+      });
+      // a click on the card chooses it; what else can be done stands in its corner
+      const actions = [];
+      if (item.state === "reading" || item.state === "waiting") {
+        actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
+          { text: t("shelf.stop"), data: { focus: "act" } }));
+      } else if (item.state === "stopped" || item.state === "failed") {
+        const label = t(item.state === "failed" ? "shelf.again" : "shelf.resume");
+        actions.push(button(item.state === "failed" ? "again" : "play", label, () => send("resume", { id: item.id }),
+          { text: label, data: { focus: "act" } }));
+      }
+      const remove = button("trash", t("shelf.remove_title", { title }), () => { asking = item.id; draw(); focusIn(item.id, "yes"); },
+        { class: "button quiet bare remove", data: { focus: "remove" } });
+      const size = item.tokens === null ? null : t("shelf.tokens", { size: Lectern.tokens(item.tokens), n: item.tokens });
+      return h("li", { class: `card${chosen ? " chosen" : ""}`, data: { state: item.state } },
+        h("label", { class: "card-face" },
+          cover(item), box,
+          h("span", { class: "card-text" },
+            h("span", { class: "card-title", title }, title),
+            h("span", { class: "card-facts" }, item.author && h("span", { class: "card-author", title: item.author }, item.author),
+              size && h("span", { class: "card-size" }, size)),
+            h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
+              said.more && h("span", { class: "state-more" }, said.more)))),
+        (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
+          class: "bar", role: "progressbar",
+          aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
+        }, h("span", { style: { width: `${item.progress * 100}%` } })),
+        item.error && item.state === "failed" && h("p", { class: "reason" }, item.error),
+        h("div", { class: "card-actions" }, remove, actions),
+        confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
+          h("span", {}, t("shelf.remove_ask")),
+          h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },
+            { text: t("shelf.remove_yes"), kind: "danger", data: { focus: "yes" } }),
+          button(null, t("shelf.remove_no"), () => { asking = null; draw(); focusIn(item.id, "remove"); },
+            { text: t("shelf.remove_no"), data: { focus: "no" } }))));
+    }
+
+    function refused({ refusal }) {
+      return h("li", { class: "card refused", data: { state: "refused" } },
+        h("div", { class: "card-face" },
+          h("span", { class: "cover damaged", aria: { hidden: true } }, icon("warning")),
+          h("span", { class: "card-text" },
+            h("span", { class: "card-title", title: refusal.filename }, refusal.filename),
+            h("span", { class: "state bad" }, t("shelf.refused")))),
+        h("div", { class: "card-actions" }, button("close", t("shelf.dismiss", { title: refusal.filename }), () => send("dismiss", { id: refusal.id }),
+          { data: { focus: "remove" } })),
+        h("p", { class: "reason" }, refusal.error));
+    }
+
+    function coming({ name }) {
+      return h("li", { class: "card arriving", data: { state: "arriving" } },
+        h("div", { class: "card-face" },
+          h("span", { class: "cover blank", aria: { hidden: true } }),
+          h("span", { class: "card-text" },
+            h("span", { class: "card-title", title: name }, name),
+            h("span", { class: "state busy" }, t("shelf.arriving")))),
+        h("div", { class: "bar unsure" }, h("span", {})));
+    }
+
+    function focusIn(id, part) {
+      cards.querySelector(`[data-key="book-${id}"] [data-focus="${part}"]`)?.focus();
+    }
+
+    let value = {};
+    function draw() {
+      const entries = [];
+      for (const entry of arriving.values()) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
+      for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
+      for (const item of items) {
+        entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id }]);
+      }
+      const makers = { coming, refused, book: card };
+      keyed(cards, entries, (data) => makers[data.kind](data));
+      const empty = !entries.length;
+      root.classList.toggle("empty", empty && value.ready === true);
+      heading.textContent = t("shelf.title");
+      count.textContent = items.length ? Lectern.number(items.length) : "";
+      zone.replaceChildren(...(empty
+        ? [icon("lectern"), h("strong", {}, t("shelf.empty")), h("span", {}, t("shelf.empty_hint")), h("span", { class: "fine" }, t("shelf.formats"))]
+        : [icon("plus"), h("strong", {}, t("shelf.add")), h("span", { class: "fine" }, t("shelf.add_hint"))]));
+    }
+
+    return {
+      chooseOnly: (ids) => choose(ids),
+      titles: () => new Map(items.map((item) => [item.id, item.title || item.filename])),
+      pick: () => picker.click(),
+      draw,
+      update(next) {
+        value = next || {};
+        items = value.items || [];
+        if (value.ready) {
+          for (const item of items) fresh.delete(item.id);
+          const kept = seat.chosen.filter(there);
+          if (kept.length !== seat.chosen.length) { seat.chosen = kept; seat.keep(); }
+        }
+        Lectern.shelf = value.ready ? items : null;
+        draw();
+        Lectern.say("transcript", "shelf");
+        Lectern.say("composer", "chosen");
+      },
+    };
+  });
+})();

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from app.documents.gutenberg import find_frame
+
+HEADER = """The Project Gutenberg EBook of The Lamp, by Ada Stone
+
+This eBook is for the use of anyone anywhere
+
+Title: The Lamp
+       A Story in Two Parts
+
+Author: Ada Stone
+Translator: Bo Reed
+
+Release Date: May, 1990 [EBook #1]
+
+Language: English
+"""
+START = "*** START OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***"
+END = (
+    "End of the Project Gutenberg EBook of The Lamp\n\n*** END OF THIS PROJECT GUTENBERG EBOOK THE LAMP ***\n\nlicence"
+)
+
+
+def kept(text: str) -> str:
+    lines = text.split("\n")
+    frame = find_frame(lines)
+    return "\n".join(lines[frame.start : frame.end]).strip()
+
+
+def test_header_and_licence_are_no_part_of_the_book() -> None:
+    text = f"{HEADER}\n{START}\n\nProduced by Someone\nand Others\n\nThe text.\n\nMore.\n\n{END}"
+    frame = find_frame(text.split("\n"))
+    assert kept(text) == "The text.\n\nMore."
+    assert frame.title == "The Lamp A Story in Two Parts"
+    assert frame.authors == ("Ada Stone",)
+    assert frame.language == "English"
+
+
+def test_a_marker_over_two_lines() -> None:
+    text = f"{HEADER}\n*** START OF THE PROJECT GUTENBERG EBOOK THE\nLAMP ***\n\nThe text.\n\n*** END OF THE PROJECT GUTENBERG EBOOK THE\nLAMP ***"
+    assert kept(text) == "The text."
+
+
+def test_the_old_small_print() -> None:
+    text = "Project Gutenberg Etext\n\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04*END*\n\nThe text.\n\nEnd of Project Gutenberg's Lamp"
+    assert kept(text) == "The text."
+
+
+def test_a_text_without_frame_is_whole_even_if_it_speaks_of_gutenberg() -> None:
+    text = "Title: not a header\n\n" + "A line.\n" * 50 + "\nI found it at Project Gutenberg.\n\nThe end."
+    assert kept(text) == text
+    assert find_frame(text.split("\n")).title is None
+
+
+def test_the_first_paragraph_is_kept_where_no_credit_stands() -> None:
+    assert kept(f"{HEADER}\n{START}\n\nProduction was slow.\n\nMore.\n\n{END}") == "Production was slow.\n\nMore."

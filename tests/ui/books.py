@@ -1,0 +1,64 @@
+"""Small books of our own, made where a test wants them: a tale as text, a handbook as EPUB, a letter as PDF."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+YEARS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "last")
+WEATHER = ("a grey sea and no wind", "fog from the north", "gulls on every stone", "a black swell and rain")
+STONES = ("blue", "green", "red")
+
+
+def tale(*, chapters: int = 3, title: str = "The Lighthouse of Marrow Point") -> str:
+    """About 450 tokens a chapter."""
+    parts = [f"{title}\n\nby Ada Quill\n\n"]
+    for chapter in range(1, chapters + 1):
+        parts.append(f"\n\nCHAPTER {chapter}\n\n")
+        parts += [
+            f"In the {year} year of chapter {chapter} the keeper, old Tobias Wren, wrote of {WEATHER[(place + chapter) % 4]}. "
+            f"The brass key lay under the {STONES[(place * chapter) % 3]} stone, and the lamp burned till morning.\n\n"
+            for place, year in enumerate(YEARS)
+        ]
+    return "".join(parts)
+
+
+def write_tale(path: Path, *, chapters: int = 3, title: str = "The Lighthouse of Marrow Point") -> Path:
+    path.write_text(tale(chapters=chapters, title=title), encoding="utf-8")
+    return path
+
+
+def write_epub(path: Path, *, title: str = "A Handbook for Keepers", author: str = "Tobias Wren") -> Path:
+    """Two short chapters, about 300 tokens."""
+    chapters = {
+        "one": ("Of the lamp", "Trim the wick at dusk, and never at noon. Oil is kept in the copper can by the stair. "),
+        "two": ("Of the fog", "Ring the bell twice in every minute, and count the ships that answer it. "),
+    }
+    items = "".join(f'<item id="{key}" href="{key}.xhtml" media-type="application/xhtml+xml"/>' for key in chapters)
+    spine = "".join(f'<itemref idref="{key}"/>' for key in chapters)
+    package = (
+        '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id">'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="id">lectern-handbook</dc:identifier>'
+        f"<dc:title>{title}</dc:title><dc:creator>{author}</dc:creator><dc:language>en</dc:language></metadata>"
+        f"<manifest>{items}</manifest><spine>{spine}</spine></package>"
+    )
+    container = (
+        '<?xml version="1.0"?><container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0">'
+        '<rootfiles><rootfile full-path="book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
+    )
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+        book.writestr("META-INF/container.xml", container)
+        book.writestr("book.opf", package)
+        for key, (heading, line) in chapters.items():
+            body = f"<h1>{heading}</h1>" + f"<p>{line * 4}</p>" * 2
+            book.writestr(
+                f"{key}.xhtml",
+                f'<html xmlns="http://www.w3.org/1999/xhtml"><head><title>{heading}</title></head><body>{body}</body></html>',
+            )
+    return path
+
+
+def write_broken_pdf(path: Path) -> Path:
+    path.write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\n")
+    return path
