@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 .PHONY: setup run test lint bench clean
 
 setup: $(STAMP)
-	@$(BIN)/python -m engine.checkpoint smollm2-135m
-	@$(BIN)/python -m engine.checkpoint qwen2.5-coder-0.5b
+	@$(BIN)/python -m engine.checkpoint qwen2.5-coder-0.5b smollm2-135m \
+		--cache "$$($(BIN)/python -c 'from app.settings import Settings; print(Settings.load().cache)')"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

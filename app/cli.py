@@ -43,11 +43,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
-    options = parser.parse_args(_spread_documents(arguments))
-    options.json = getattr(options, "json", False)
-    _check(parser, options)
+    options = parse(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # a book's title must not end the program on a terminal that cannot show it
@@ -56,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _sigterm():
             return _run(options)
     except SettingInvalid as error:
-        parser.error(str(error))
+        _parser().error(str(error))
     except (LecternError, EngineError) as error:
         return _fail(str(error))
     except Terminated:
@@ -80,6 +76,15 @@ def _run(options: argparse.Namespace) -> int:
     settings = Settings.load({name: value for name, value in given.items() if value is not None})
     _log_to_file(settings)
     return commands.COMMANDS[options.command or "serve"](settings, options)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Exits with 2, and says why, where the arguments make no sense."""
+    parser = _parser()
+    options = parser.parse_args(_spread_documents(arguments))
+    options.json = getattr(options, "json", False)
+    _check(parser, options)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

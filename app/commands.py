@@ -232,14 +232,14 @@ COMMANDS = {
 @contextmanager
 def _desk(settings: Settings) -> Iterator[Desk]:
     with Library(settings.home) as library:
-        desk = Desk(settings, library, _local_engines(settings))
+        desk = Desk(settings, library, local_engines(settings))
         try:
             yield desk
         finally:
             desk.engines.close()
 
 
-def _local_engines(settings: Settings) -> EngineFactory:
+def local_engines(settings: Settings) -> EngineFactory:
     def make(name: str) -> Engine:
         from engine.local import LocalEngine
 

@@ -105,7 +105,7 @@ def locked(cache: Path, key: str, report: Progress) -> Iterator[None]:
             lock.acquire(timeout=0.5)
             break
         except filelock.Timeout:
-            report("waiting for another Lectern that is fetching this model", 0, 0)
+            report("waiting for another Lectern that is at work on this model", 0, 0)
     try:
         yield
     finally:
@@ -125,24 +125,27 @@ def hashed_once(path: Path, cache: Path, report: Progress) -> str:
 
     Not a sample of it: that would miss a few tuned rows, and pages read with other weights would be taken for its own.
     """
-    store = cache / "hashes.json"
     facts = path.stat()
     stamp = [facts.st_size, facts.st_mtime_ns]
-    try:
-        known = json.loads(store.read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    if not isinstance(known, dict):
-        known = {}
-    entry = known.get(str(path))
-    if isinstance(entry, list) and entry[:2] == stamp:
-        return str(entry[2])
+    with locked(cache, "hashes", report):
+        known = _known_hashes(cache).get(str(path))
+    if isinstance(known, list) and known[:2] == stamp:
+        return str(known[2])
     digest = hashed(path, report)
-    cache.mkdir(parents=True, exist_ok=True)
-    beside = store.with_name(f"hashes.{digest[:8]}.tmp")
-    beside.write_text(json.dumps(known | {str(path): [*stamp, digest]}), "utf-8")
-    beside.replace(store)
+    # others may have added theirs meanwhile: read again, under the lock
+    with locked(cache, "hashes", report):
+        beside = cache / "hashes.json.tmp"
+        beside.write_text(json.dumps(_known_hashes(cache) | {str(path): [*stamp, digest]}), "utf-8")
+        beside.replace(cache / "hashes.json")
     return digest
+
+
+def _known_hashes(cache: Path) -> dict[str, Any]:
+    try:
+        known = json.loads((cache / "hashes.json").read_text("utf-8"))
+    except (OSError, ValueError):  # none yet, or damaged: they are computed again
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def weights_outside(checkpoint: Checkpoint, report: Progress) -> str:

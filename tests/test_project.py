@@ -49,5 +49,7 @@ def test_there_is_no_package_file_under_tests() -> None:
 
 def test_no_module_is_far_over_four_hundred_lines() -> None:
     tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    long = {name: count for name in tracked.split() if (count := len((ROOT / name).read_text("utf-8").splitlines())) > 420}
+    long = {
+        name: count for name in tracked.split() if (count := len((ROOT / name).read_text("utf-8").splitlines())) > 420
+    }
     assert not long

@@ -231,6 +231,8 @@ def _detect_single_byte(sample: bytes) -> str:
     foreign = [word for word in words if max(word) >= "\u0250"]
     # letters of another script make whole words; between Latin ones they are a Latin letter misread
     mixed = sum(min(word) < "\x80" for word in foreign)
-    # the Latin sets differ in few letters: a "naïve" or two is no evidence for another than the usual one
+    # the Latin sets differ in few letters: Polish and Czech have them in one of 15 and more, English with some
+    # French in one of 50 at most, and a "naïve" or two is no evidence at all
     differing = sum(a != b for a, b in zip(usual, other, strict=True))
-    return _DEFAULT if mixed * 2 > len(foreign) or (not foreign and differing < 8) else best.encoding
+    few = differing < 8 or differing * 40 < sum(map(str.isalpha, other))
+    return _DEFAULT if mixed * 2 > len(foreign) or (not foreign and few) else best.encoding

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.reading.plan import duration
 from engine import machine
 from engine.catalogue import CATALOGUE, Entry
 from engine.machine import Fit, Machine
@@ -25,8 +26,8 @@ class Offer:
         """What binds it, in words and numbers."""
         where = "the GPU" if self.fit.device == "cuda" else "the CPU"
         if self.fit.fits:
-            slow = "" if self.recommended else ", but slowly"
-            return f"fits on {where}{slow}, up to {self.fit.most:,} tokens"
+            time = "" if self.fit.seconds is None else f"; {self.tokens:,} take about {duration(self.fit.seconds)}"
+            return f"fits on {where}, up to {self.fit.most:,} tokens{time}"
         if self.fit.bound == "range":
             return f"it holds {self.fit.available:,} tokens; {self.fit.needed:,} are needed"
         what = {"gpu memory": "GPU memory", "memory": "memory", "disk": "free disk"}[self.fit.bound]

@@ -162,7 +162,7 @@
     }
 
     function draw_welcome(blank) {
-      const state = JSON.stringify([blank, Lectern.language(), seat.chosen, (Lectern.shelf || []).map((item) => [item.id, item.title])]);
+      const state = JSON.stringify([blank, Lectern.language(), seat.chosen, Lectern.shelf?.map((item) => [item.id, item.title])]);
       if (welcome.stamp === state) return;
       welcome.stamp = state;
       welcome.replaceChildren(...(blank && Lectern.shelf ? begin_hints() : []));

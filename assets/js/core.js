@@ -161,6 +161,14 @@
     },
   };
 
+  // on a Space nothing can be put on a shelf before the server said whose it is
+  let arrive;
+  const arrived = new Promise((resolve) => { arrive = resolve; });
+  function welcome(visitor) {
+    if (visitor) seat.visitor = visitor;
+    if (visitor || !given.space) arrive();
+  }
+
   // ---- panels
   function mount(name, gradio) {
     const root = gradio.element.querySelector("[data-panel]");
@@ -199,7 +207,7 @@
   systemDark.addEventListener("change", paint);
 
   window.Lectern = {
-    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say,
+    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, arrived, welcome,
     panel: (name, make) => panels.set(name, make),
     language: () => language,
     setLanguage(name) {
@@ -214,6 +222,10 @@
     },
     paint,
   };
-  document.documentElement.lang = language;
+  // gradio writes the browser's language here; a screen reader must hear the one that is shown
+  const root = document.documentElement;
+  const told = () => { if (root.lang !== language) root.lang = language; };
+  new MutationObserver(told).observe(root, { attributes: true, attributeFilter: ["lang"] });
+  told();
   paint();
 })();

@@ -1,6 +1,6 @@
 // the bar with the name of the program, the line about the model, and notes to the reader
 (() => {
-  const { h, t, icon, button, given, seat } = Lectern;
+  const { h, t, icon, button, given } = Lectern;
   const narrow = window.matchMedia("(max-width: 820px)");
 
   Lectern.panel("brand", (root) => {
@@ -106,7 +106,7 @@
       relabel: draw,
       update(next) {
         value = next || {};
-        if (value.visitor) seat.visitor = value.visitor;
+        if (value.name) Lectern.welcome(value.visitor);
         for (const one of [...(value.offers || []), value]) if (one.title) titles.set(one.name, one.title);
         draw();
       },

@@ -48,6 +48,7 @@
       for (const entry of [...arriving.values()].filter((entry) => files.includes(entry.file))) {
         let answer;
         try {
+          await Lectern.arrived;
           if (entry.file.size > given.limit) answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
           else {
             const { path } = await gradio.upload(entry.file);

@@ -62,7 +62,9 @@ def main() -> None:
         for tokens in given.tokens:
             for dual_chunk in (True, False):
                 row = measure(model, tokens, given.text, dual_chunk=dual_chunk)
-                rows.record("longloss", {"model": model, "tokens": tokens, "text": given.text.name, "last": LAST, **row})
+                rows.record(
+                    "longloss", {"model": model, "tokens": tokens, "text": given.text.name, "last": LAST, **row}
+                )
 
 
 if __name__ == "__main__":

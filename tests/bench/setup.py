@@ -30,8 +30,14 @@ def describe(name: str, *, dtype: str = "auto") -> ModelInfo:
     return checkpoint.describe(found, dtype=default_dtype(device) if dtype == "auto" else dtype, device=device)
 
 
-def config(info: ModelInfo, readings: Path | None, *, chunk_size: int | None = None, local_size: int | None = None,
-           chunk_tokens: int | None = None) -> EngineConfig:
+def config(
+    info: ModelInfo,
+    readings: Path | None,
+    *,
+    chunk_size: int | None = None,
+    local_size: int | None = None,
+    chunk_tokens: int | None = None,
+) -> EngineConfig:
     """A session's settings; ``chunk_size`` and ``local_size`` override the model's Dual Chunk Attention."""
     return EngineConfig(
         folder=Path(info.folder),

@@ -171,6 +171,15 @@ def test_weights_outside_the_cache_are_read_once(folder: Path, monkeypatch: pyte
     assert said == [folder / "model.safetensors"]
 
 
+def test_a_damaged_list_of_hashes_is_made_anew(folder: Path) -> None:
+    first = told(folder).identity
+    store = folder.parent / "cache" / "hashes.json"
+    for text in ("", "[]", '{"a": 1}', json.dumps({str(folder / "model.safetensors"): 3})):
+        store.write_text(text)
+        assert told(folder).identity == first
+    assert str(folder / "model.safetensors") in json.loads(store.read_text())
+
+
 def test_shards_count_together(folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-YEARS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "last")
+YEARS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "last",
+)
 WEATHER = ("a grey sea and no wind", "fog from the north", "gulls on every stone", "a black swell and rain")
 STONES = ("blue", "green", "red")
 
@@ -31,7 +44,10 @@ def write_tale(path: Path, *, chapters: int = 3, title: str = "The Lighthouse of
 def write_epub(path: Path, *, title: str = "A Handbook for Keepers", author: str = "Tobias Wren") -> Path:
     """Two short chapters, about 300 tokens."""
     chapters = {
-        "one": ("Of the lamp", "Trim the wick at dusk, and never at noon. Oil is kept in the copper can by the stair. "),
+        "one": (
+            "Of the lamp",
+            "Trim the wick at dusk, and never at noon. Oil is kept in the copper can by the stair. ",
+        ),
         "two": ("Of the fog", "Ring the bell twice in every minute, and count the ships that answer it. "),
     }
     items = "".join(f'<item id="{key}" href="{key}.xhtml" media-type="application/xhtml+xml"/>' for key in chapters)

@@ -162,7 +162,7 @@ def visit(chromium: Any, small_model: None) -> Iterator[Callable[..., tuple[Any,
         page, watch = context.new_page(), Watch(server.url)
         watch.over(page)
         page.goto(server.url)
-        page.wait_for_selector("[data-panel=shelf] .drop-zone strong")
+        page.wait_for_selector("[data-panel=shelf] .drop-zone strong", state="attached")
         return page, watch
 
     yield open_page

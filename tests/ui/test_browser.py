@@ -17,8 +17,8 @@ from tests.ui.books import write_broken_pdf, write_epub, write_tale
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LIVE = "[data-panel=live]"
-TRANSCRIPT = "[data-panel=transcript]"
 QUESTION = "What was kept under the stone?"
+LONG = "Tell the whole tale again from its beginning to its end, year by year, in your own words."
 
 
 def card(page: Any, title: str) -> Any:
@@ -30,22 +30,33 @@ def wait_for_state(page: Any, title: str, state: str, seconds: float = 90) -> No
 
 
 def ask(page: Any, question: str) -> None:
+    """Ask, and wait until the answer has begun, or is there already: a small model may be brief."""
+    turns = page.locator(".turn").count()
     page.fill("#question", question)
     page.keyboard.press("Enter")
-    page.wait_for_selector(f"{LIVE}.active")
+    page.wait_for_function("n => document.querySelectorAll('.turn').length > n", arg=turns)
 
 
-def written(page: Any) -> str:
-    return str(page.locator(f"{LIVE} .answer").inner_text())
+def answering(page: Any) -> bool:
+    return bool(page.evaluate(f"() => Boolean(document.querySelector('{LIVE}.active'))"))
 
 
-def wait_for_words(page: Any, *, more_than: int = 0) -> str:
-    page.wait_for_function(f"n => document.querySelector('{LIVE} .answer').innerText.length > n", arg=more_than)
-    return written(page)
+def words(page: Any, *, more_than: int = 0) -> str:
+    """The last answer, as soon as it is longer than so many characters, or complete."""
+    found = page.wait_for_function(
+        f"""least => {{
+            const live = document.querySelector('{LIVE}.active'), last = [...document.querySelectorAll('.turn')].pop();
+            const text = live ? live.querySelector('.answer').innerText : last?.querySelector('.answer')?.innerText;
+            return text && (text.length > least || !live) ? text : null;
+        }}""",
+        arg=more_than,
+    )
+    return str(found.json_value())
 
 
 def stop(page: Any) -> None:
-    page.click(".send.stop")
+    if answering(page):
+        page.click(".send.stop")
     page.wait_for_function(f"() => !document.querySelector('{LIVE}').classList.contains('active')")
 
 
@@ -67,7 +78,7 @@ def test_a_book_is_dropped_read_and_asked(
     shoot(page, "empty")
 
     # several at once through the picker, then one dropped on the page
-    tale, bad = write_tale(tmp_path / "tale.txt"), write_broken_pdf(tmp_path / "broken.pdf")
+    tale, bad = write_tale(tmp_path / "tale.txt", chapters=5), write_broken_pdf(tmp_path / "broken.pdf")
     page.set_input_files("#add-books", [str(tale), str(bad)])
     handbook = write_epub(tmp_path / "handbook.epub").read_bytes()
     page.evaluate(
@@ -84,55 +95,60 @@ def test_a_book_is_dropped_read_and_asked(
 
     # watched while it is read: the share grows, and the time left is told
     shares: set[int] = set()
-    left = False
+    page.wait_for_selector(".card .state-more:has-text('left')")
+    shoot(page, "reading")
     end = time.monotonic() + 90
     while time.monotonic() < end and card(page, "Marrow Point").get_attribute("data-state") != "read":
         text = card(page, "Marrow Point").inner_text()
         shares |= {int(found) for found in re.findall(r"Reading, (\d+) %", text)}
-        if "left" in text and not left:
-            left = True
-            shoot(page, "reading")
         page.wait_for_timeout(200)
     wait_for_state(page, "Marrow Point", "read")
     wait_for_state(page, "A Handbook for Keepers", "read")
-    assert left and len(shares) > 2, shares
+    assert len(shares) > 1, shares
 
     # the first book dropped is chosen, so a question can follow at once
     assert card(page, "Marrow Point").get_by_role("checkbox").is_checked()
     page.wait_for_selector(".context .ready")
     ask(page, QUESTION)
     assert page.input_value("#question") == ""
-    first = wait_for_words(page)
-    assert wait_for_words(page, more_than=len(first)).startswith(first[:5])
+    first = words(page)
+    assert words(page, more_than=len(first)).startswith(first[:5])
     shoot(page, "answering")
     stop(page)
-    answer = page.locator(".turn .answer").inner_text()
-    assert answer.startswith(first[:5])
-    assert "stopped by you" in page.locator(".turn-facts").inner_text()
+    assert page.locator(".turn .answer").inner_text().startswith(first[:5])
     book = reused(page)
     assert book > 1000
     shoot(page, "answered")
 
     # a reload in the middle of an answer finds it going on; so does a second tab
-    ask(page, "And the lamp?")
-    begun = wait_for_words(page)
-    with watch.leaving():
-        page.reload()
-    assert wait_for_words(page, more_than=len(begun)).startswith(begun[:5])
-    assert page.locator(".turn").count() == 2
+    for _ in range(4):
+        ask(page, LONG)
+        begun = words(page)
+        with watch.leaving():
+            page.reload()
+            page.wait_for_selector(f"{LIVE}.active, .turn .turn-facts")
+            page.wait_for_function("() => document.querySelectorAll('.turn').length > 1")
+        if answering(page):
+            break
+    assert answering(page), "no answer was long enough to be found again"
+    assert words(page, more_than=len(begun)).startswith(begun[:5])
     second = page.context.new_page()
     watch.over(second)
     second.goto(server.url)
-    second.wait_for_selector(f"{LIVE}.active")
-    wait_for_words(second)
+    second.wait_for_function("() => document.querySelectorAll('.turn').length > 1")
+    words(second)
     stop(page)
+    assert "stopped by you" in page.locator(".turn-facts").last.inner_text()
     second.wait_for_function(f"() => !document.querySelector('{LIVE}').classList.contains('active')")
-    assert second.locator(".turn .answer").last.inner_text() == page.locator(".turn .answer").last.inner_text()
+    second.wait_for_function(
+        "text => [...document.querySelectorAll('.turn .answer')].pop().innerText === text",
+        arg=page.locator(".turn .answer").last.inner_text(),
+    )
     with watch.leaving():
         second.close()
 
     # after a restart everything is there, and the book is not read again
-    before = page.locator(".turns").inner_text()
+    before, turns = page.locator(".turns").inner_text(), page.locator(".turn").count()
     with watch.leaving():
         server.stop()
         server.start()
@@ -141,9 +157,9 @@ def test_a_book_is_dropped_read_and_asked(
     assert page.locator(".turns").inner_text() == before
     assert card(page, "Marrow Point").get_attribute("data-state") == "read"
     ask(page, "Who wrote of it?")
-    wait_for_words(page)
+    words(page)
     stop(page)
-    assert page.locator(".turn").count() == 3
+    assert page.locator(".turn").count() == turns + 1
     assert reused(page) >= book
 
     # the same file again says so, and is not doubled; a refused one can be dismissed
@@ -162,7 +178,7 @@ def test_a_book_is_dropped_read_and_asked(
     stop(page)
     page.wait_for_function("() => document.querySelectorAll('.thread').length === 2")
     page.click(f".thread-open:has-text({QUESTION!r})")
-    page.wait_for_function("() => document.querySelectorAll('.turn').length === 3")
+    page.wait_for_function("n => document.querySelectorAll('.turn').length === n", arg=turns + 1)
     assert page.locator(".context strong").inner_text() == "1 book"
     assert watch.faults == []
 
@@ -243,7 +259,7 @@ def test_titles_questions_and_answers_are_text(
 
     # more than the model holds: the numbers, and no way to send
     page.click(".new-thread")
-    page.wait_for_function("() => document.querySelector('.card').innerText.includes('tokens')")
+    page.wait_for_function("() => document.querySelectorAll('.card-size').length === 2")
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.wait_for_selector(".context.over")

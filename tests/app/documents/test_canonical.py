@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.documents.canonical import Block, Heading, assemble, clean, join_lines, one_line, wide_share
+from app.documents.model import Document
 
 
 def test_clean_leaves_text_that_a_reader_sees() -> None:
@@ -41,7 +42,7 @@ def test_wide_share() -> None:
     assert wide_share("红 楼 ab") == 0.5
 
 
-def assembled(blocks: list[Block], headings: list[Heading], pages: int = 0):  # noqa: ANN201 - a Document
+def assembled(blocks: list[Block], headings: list[Heading], pages: int = 0) -> Document:
     return assemble(blocks, headings, title="T", authors=(), language=None, format="txt", page_count=pages)
 
 

@@ -33,6 +33,11 @@ ENGLISH = "“Well,” he said—“it’s café time…” and so they went, �
         ("naïve", "cp1252"),
         ("Größe über alles: Mädchen, schön, Straße", "cp1252"),
         ("Все счастливые семьи похожи друг на друга, каждая по-своему.", "cp1251"),
+        (
+            "Litwo! Ojczyzno moja! ty jesteś jak zdrowie; Ile cię trzeba cenić, ten tylko się dowie. Dziś piękność "
+            "twą w całej ozdobie widzę i opisuję, bo tęsknię po tobie.",
+            "cp1250",
+        ),
         ("plain ASCII", "ascii"),
         (ENGLISH + SIMPLIFIED + FRENCH, "utf-8"),
         (ENGLISH + SIMPLIFIED, "utf-8-sig"),
@@ -108,3 +113,9 @@ def test_curly_quotes_of_english_are_no_japanese(shared: Path) -> None:
     chance = random.Random(7)
     pieces = [text[n : n + 400].encode("cp1252", "ignore") for n in (chance.randrange(len(text)) for _ in range(200))]
     assert sum(decode(piece) == piece.decode("cp1252", "replace") for piece in pieces) >= 198
+
+
+def test_english_with_much_french_is_no_czech(shared: Path) -> None:
+    text = (shared / "books" / "war-and-peace.txt").read_text("utf-8-sig")
+    data = text.encode("cp1252", "ignore")
+    assert decode(data) == data.decode("cp1252")

@@ -38,12 +38,14 @@ def test_header_and_licence_are_no_part_of_the_book() -> None:
 
 
 def test_a_marker_over_two_lines() -> None:
-    text = f"{HEADER}\n*** START OF THE PROJECT GUTENBERG EBOOK THE\nLAMP ***\n\nThe text.\n\n*** END OF THE PROJECT GUTENBERG EBOOK THE\nLAMP ***"
+    marker = "*** {} OF THE PROJECT GUTENBERG EBOOK THE\nLAMP ***"
+    text = f"{HEADER}\n{marker.format('START')}\n\nThe text.\n\n{marker.format('END')}"
     assert kept(text) == "The text."
 
 
 def test_the_old_small_print() -> None:
-    text = "Project Gutenberg Etext\n\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04*END*\n\nThe text.\n\nEnd of Project Gutenberg's Lamp"
+    header = "Project Gutenberg Etext\n\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04*END*"
+    text = f"{header}\n\nThe text.\n\nEnd of Project Gutenberg's Lamp"
     assert kept(text) == "The text."
 
 

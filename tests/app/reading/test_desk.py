@@ -30,7 +30,7 @@ Book = Callable[..., int]
 def test_a_new_document_waits_with_its_tokens(desk: Desk, book: Book) -> None:
     id = book("alice", tokens=1000)
     (item,) = desk.shelf(OWNER)
-    assert (item.id, item.title, item.filename, item.format, item.state) == (id, "alice", "alice.txt", "txt", "waiting")
+    assert (item.id, item.title, item.filename, item.format, item.state) == (id, "Alice", "alice.txt", "txt", "waiting")
     assert item.tokens == item.characters > 1000
     assert (item.progress, item.error) == (0.0, None)
 

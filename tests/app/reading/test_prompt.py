@@ -63,7 +63,7 @@ def test_a_document_is_its_header_its_text_and_an_end(
     document = library.document(desk.owner_id(OWNER), book("alice"))
     segment = prompts.document_segment(engine, library, document)
     text = library.text(document.text_sha256)
-    assert engine.decode(segment.ids) == f"<document>\nTitle: alice\n\n{text}\n</document>\n\n"
+    assert engine.decode(segment.ids) == f"<document>\nTitle: Alice\n\n{text}\n</document>\n\n"
 
 
 def test_a_corrected_title_changes_no_token_of_what_was_read(

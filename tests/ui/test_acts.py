@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.documents.parse import parse_file
+from app.library.store import Library
+from app.reading.desk import Desk
+from app.reading.runner import Runner
+from app.settings import Settings
+from app.ui.acts import Acts
+from app.ui.seat import LOCAL, Seat, new_visitor
+from app.ui.shelf import Shelf
+from tests.app.reading.conftest import Machine, PlainEngine, until
+
+TAB, OTHER = "tab", "other tab"
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, machine: Machine) -> Iterator[Desk]:
+    settings = Settings.load({"home": tmp_path / "home", "cache": tmp_path / "cache", "model": "plain"}, {})
+    with Library(settings.home, parse=parse_file) as library:
+        desk = Desk(settings, library, lambda name: PlainEngine(name, machine))
+        desk.engines.get("plain")
+        yield desk
+
+
+@pytest.fixture
+def acts(desk: Desk) -> Acts:
+    return Acts(desk, Shelf(desk, space=False), space=False)
+
+
+@pytest.fixture
+def working(desk: Desk, machine: Machine) -> Iterator[Machine]:
+    """The queue is worked; the machine says how far."""
+    runner = Runner(desk)
+    runner.start()
+    yield machine
+    machine.steps = None
+    runner.close()
+
+
+@pytest.fixture
+def book(desk: Desk, tmp_path: Path) -> int:
+    path = tmp_path / "book.txt"
+    path.write_text("A tale of some length. " * 200, encoding="utf-8")
+    document = desk.add(LOCAL, path, "book.txt").document
+    desk.rename(LOCAL, document.id, "A Tale", ["Ada Quill"])
+    return document.id
+
+
+def last(changes: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return [said[name] for said in changes if name in said][-1]
+
+
+def test_a_question_is_shown_followed_and_committed(acts: Acts, working: Machine, book: int) -> None:
+    said = list(acts.ask(Seat(chosen=(book,)), TAB, {"question": "What <b>now</b>?"}))
+    first = said[0]
+    assert first["transcript"]["adopt"] and first["transcript"]["from"] is None
+    assert first["transcript"]["turns"][0]["question"] == "What <b>now</b>?"
+    assert first["transcript"]["turns"][0]["running"]
+    assert first["live"]["active"] and first["live"]["phase"] == "waiting"
+    assert first["threads"]["threads"][0]["running"]
+    # only the small block grows meanwhile
+    assert all(set(one) == {"live"} for one in said[1:-2])
+    turn = said[-2]["transcript"]["turns"][0]
+    assert turn["html"] == "<p>A plain answer.</p>\n" and turn["finish"] == "stop" and not turn["running"]
+    assert said[-2]["live"] == {"active": False, "thread": 1, "refused": False, "at": said[-2]["live"]["at"]}
+    assert not said[-2]["threads"]["threads"][0]["running"]
+    assert said[-1]["shelf"]["items"][0]["state"] == "read"
+    assert said[-1]["composer"]["fits"] and said[-1]["composer"]["ready"]
+
+
+def test_a_page_that_is_loaded_later_follows_the_same_answer(
+    acts: Acts, desk: Desk, working: Machine, book: int
+) -> None:
+    working.words = ["one ", "two ", "three"]
+    working.steps = 0
+    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
+    thread = next(asked)["transcript"]["thread"]
+    until(lambda: "generate" in working.jobs, "the question was not begun")
+    # gradio kills a handler whose tab is gone
+    asked.close()
+    later = acts.arrive(Seat(thread=thread), OTHER)
+    shown = [next(later) for _ in range(3)]
+    assert last(shown, "live")["active"]
+    assert last(shown, "composer")["chosen"] == [book]
+    working.steps = None
+    rest = list(later)
+    assert last(rest, "transcript")["turns"][0]["answer"] == "one two three"
+    assert not last(rest, "live")["active"]
+
+
+def test_a_tab_that_went_elsewhere_is_told_no_more(acts: Acts, working: Machine, book: int) -> None:
+    working.steps = 0
+    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
+    next(asked)
+    acts.begin(Seat(), TAB)
+    working.steps = None
+    assert list(asked) == []
+
+
+def test_stopping_keeps_what_was_written(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
+    desk.read(LOCAL, [book])
+    until(lambda: desk.shelf(LOCAL)[0].state == "read", "the book was not read")
+    working.words = [f"{n} " for n in range(100)]
+    working.steps = 20
+    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
+    first = next(asked)
+    for said in asked:
+        if "4" in said["live"].get("html", ""):
+            break
+    acts.stop(Seat(thread=1), {"job": first["live"]["job"]})
+    rest = list(asked)
+    turn = last(rest, "transcript")["turns"][0]
+    assert turn["finish"] == "stopped" and turn["answer"].startswith("0 1 2 3 4")
+
+
+def test_too_much_is_refused_with_numbers(acts: Acts, machine: Machine, book: int) -> None:
+    machine.limit = 2000
+    seat = Seat(chosen=(book,))
+    plan = acts.choose(seat)["composer"]
+    assert plan["fits"] is False and plan["limit"] == 2000 and plan["needed"] > 4600 and plan["bound"] == "model"
+    said = list(acts.ask(seat, TAB, {"question": "Does it fit?"}))
+    assert len(said) == 1
+    assert said[0]["live"]["refused"] and said[0]["notes"]["name"] == "RoomExceeded"
+    assert "2,000" in said[0]["notes"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("seat", "question", "name"),
+    [(Seat(chosen=(1,)), "  ", "QuestionEmpty"), (Seat(), "Why?", "NothingChosen"), (Seat(thread=9), "Why?", "ThreadNotFound")],
+)  # fmt: skip
+def test_what_cannot_be_asked(acts: Acts, book: int, seat: Seat, question: str, name: str) -> None:
+    (said,) = acts.ask(seat, TAB, {"question": question})
+    assert said["notes"]["name"] == name and said["live"]["refused"]
+
+
+def test_a_thread_that_is_gone_gives_way_to_a_new_one(acts: Acts) -> None:
+    (said,) = acts.open(Seat(thread=42), TAB)
+    assert said["transcript"] == {"thread": None, "turns": [], "adopt": True, "from": 42}
+    assert not said["live"]["active"]
+
+
+def test_a_tick_says_only_what_changed(acts: Acts, desk: Desk, book: int) -> None:
+    first = acts.tick(Seat(chosen=(book,)))
+    assert set(first) == {"shelf", "threads", "model", "composer"}
+    digests = {name: said["digest"] for name, said in first.items()}
+    assert acts.tick(Seat(chosen=(book,), digests=digests)) == {}
+    desk.stop_document(LOCAL, book)
+    assert set(acts.tick(Seat(chosen=(book,), digests=digests))) == {"shelf", "composer"}
+    assert set(acts.tick(Seat(digests=digests))) == {"shelf", "composer"}
+
+
+def test_the_model_is_named_with_its_worth(acts: Acts) -> None:
+    said = acts.tick(Seat())["model"]
+    assert said["title"] == "Plain" and said["small"] is True and said["machine"]["cores"] >= 1
+    assert all({"name", "title", "most", "download", "slow", "current"} == set(offer) for offer in said["offers"])
+
+
+def test_a_model_that_cannot_be_had_says_why(desk: Desk, machine: Machine, book: int) -> None:
+    machine.unknown.add("plain")
+    other = Desk(desk.settings, desk.library, lambda name: PlainEngine(name, machine))
+    said = Acts(other, Shelf(other, space=False), space=False).tick(Seat(chosen=(book,)))
+    assert "was not found" in said["model"]["problem"]
+    assert said["composer"]["waiting"]
+    assert said["shelf"]["items"][0]["title"] == "A Tale"
+
+
+def test_threads_are_renamed_and_removed(acts: Acts, desk: Desk, book: int) -> None:
+    run = desk.ask(LOCAL, "Why?", document_ids=[book])
+    said = acts.rename(Seat(), {"id": run.thread_id, "title": "  A \n better   name "})
+    assert said["threads"]["threads"][0]["title"] == "A better name"
+    assert said["threads"]["threads"][0]["books"] == ["A Tale"]
+    assert acts.rename(Seat(), {"id": run.thread_id, "title": " "}) == {}
+    assert acts.remove_thread(Seat(), {"id": run.thread_id})["threads"]["threads"] == []
+    # nobody waits for its answer any more
+    assert desk.jobs.get(None, run.job_id).state == "stopped"
+
+
+def test_books_are_stopped_resumed_and_removed(acts: Acts, book: int) -> None:
+    assert acts.stop_reading(Seat(), {"id": book})["shelf"]["items"][0]["state"] == "stopped"
+    assert acts.resume(Seat(), {"id": book})["shelf"]["items"][0]["state"] == "waiting"
+    assert acts.remove(Seat(chosen=(book,)), {"id": book})["shelf"]["items"] == []
+    assert acts.remove(Seat(), {"id": book})["notes"]["name"] == "DocumentNotFound"
+
+
+def test_what_is_not_an_id_is_a_note_and_no_traceback(acts: Acts, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        said = acts.stop(Seat(), {"job": "<secret>"})
+    assert said["notes"]["key"] == "error.Unexpected"
+    # the log says where, and nothing that a reader wrote
+    assert "ValueError" in caplog.text and "secret" not in caplog.text
+
+
+def test_visitors_of_a_space_see_their_own_shelf_only(desk: Desk, book: int) -> None:
+    acts = Acts(desk, Shelf(desk, space=True), space=True)
+    assert acts.tick(Seat()) == {} and list(acts.arrive(Seat(), TAB)) == []
+    assert acts.stop_reading(Seat(), {"id": book}) == {}
+    visitor = Seat(visitor=new_visitor())
+    assert acts.tick(visitor)["shelf"]["items"] == []
+    assert acts.stop_reading(visitor, {"id": book})["notes"]["name"] == "DocumentNotFound"
+    assert desk.shelf(LOCAL)[0].state == "waiting"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.documents.parse import parse_file
+from app.library.store import Library
+from app.reading.desk import Desk
+from app.settings import Settings
+from app.ui import build
+from app.ui.serve import Guard
+from app.ui.theme import ASSETS, SCRIPTS, SHEETS, head, theme
+from tests.app.reading.conftest import Machine, PlainEngine
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.load({"home": tmp_path / "home", "cache": tmp_path / "cache", "model": "plain"}, {})
+
+
+@pytest.fixture
+def blocks(settings: Settings) -> Iterator[gr.Blocks]:
+    with Library(settings.home, parse=parse_file) as library:
+        yield build(settings, Desk(settings, library, lambda name: PlainEngine(name, Machine())))
+
+
+def test_no_template_takes_a_value(blocks: gr.Blocks) -> None:
+    # gradio compiles templates with their values to code
+    panels = [block for block in blocks.blocks.values() if isinstance(block, gr.HTML)]
+    assert len(panels) == 9
+    for panel in panels:
+        assert re.fullmatch(r'<div data-panel="\w+"></div>', panel.html_template)
+        assert panel.css_template == "" and panel.value == {}
+
+
+def test_every_event_is_private_and_waits_for_nobody(blocks: gr.Blocks) -> None:
+    handlers = list(blocks.fns.values())
+    assert len(handlers) == 15
+    for handler in handlers:
+        if not handler.targets[0][1] == "unload":
+            assert handler.api_visibility == "private"
+        assert handler.concurrency_limit is None or not handler.queue or handler.targets[0][1] == "unload"
+
+
+def test_nothing_is_fetched_from_elsewhere(settings: Settings) -> None:
+    page = head(settings) + theme()._get_theme_css()
+    assert theme()._stylesheets == []
+    addresses = set(re.findall(r"https?://[^\s\"')]+", page))
+    # the name of a format, not an address
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert "@import" not in page and "url(" not in page
+
+
+def test_data_in_the_head_cannot_end_its_script(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.ui.theme.tables", lambda: {"en": {"x": "</script><script>alert(1)</script>"}})
+    made = head(settings)
+    assert made.count("</script>") == 1
+    given = re.search(r"window\.lecternGiven = (.*);\n", made)
+    assert given and json.loads(given[1])["strings"]["en"]["x"] == "</script><script>alert(1)</script>"
+
+
+def test_every_asset_is_used() -> None:
+    assert {path.name for path in (ASSETS / "js").iterdir()} == set(SCRIPTS)
+    assert {path.name for path in (ASSETS / "css").iterdir()} == set(SHEETS)
+
+
+@pytest.mark.parametrize(("space", "frames"), [(False, "'none'"), (True, "https://huggingface.co")])
+def test_the_page_may_ask_nobody_else(space: bool, frames: str) -> None:
+    async def answer(_: object) -> PlainTextResponse:
+        return PlainTextResponse("here")
+
+    client = TestClient(Guard(Starlette(routes=[Route("/", answer)]), space=space))
+    headers = client.get("/").headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["connect-src"] == "'self'"
+    assert policy["img-src"] == "'self' data: blob:"
+    assert policy["frame-ancestors"] == frames
+    assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"

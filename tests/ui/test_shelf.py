@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.documents.parse import FILE_LIMIT, parse_file
+from app.library.store import Library
+from app.reading.desk import Desk
+from app.settings import Settings
+from app.ui.seat import LOCAL, new_visitor
+from app.ui.serve import uploads
+from app.ui.shelf import Shelf
+from tests.app.reading.conftest import Machine, PlainEngine
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    settings = Settings.load({"home": tmp_path / "home", "cache": tmp_path / "cache", "model": "plain"}, {})
+    with Library(settings.home, parse=parse_file) as library:
+        desk = Desk(settings, library, lambda name: PlainEngine(name, Machine()))
+        desk.engines.get("plain")
+        yield desk
+
+
+@pytest.fixture
+def inbox(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Gradio puts uploads, each in a folder of its own."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    uploads(desk.settings.home)
+    return desk.settings.home / "uploads"
+
+
+def upload(inbox: Path, name: str, content: bytes = b"A book of a few words.\n") -> Path:
+    path = inbox / f"hash-{name}" / name
+    path.parent.mkdir()
+    path.write_bytes(content)
+    return path
+
+
+def test_an_upload_is_taken_and_its_copy_removed(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    path = upload(inbox, "book.txt")
+    answer = shelf.add_file({"visitor": "", "path": str(path), "name": "book.txt"})
+    assert answer == {"id": 1, "already": False}
+    assert not path.parent.exists()
+    shown = shelf.show(LOCAL)
+    assert [item["filename"] for item in shown["items"]] == ["book.txt"]
+    assert shown["items"][0]["state"] == "waiting"
+
+
+def test_the_same_file_again_says_so(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    first = shelf.add_file({"path": str(upload(inbox, "book.txt")), "name": "book.txt"})
+    again = shelf.add_file({"path": str(upload(inbox, "copy.txt")), "name": "copy.txt"})
+    assert again["id"] == first["id"] and again["already"]
+    assert again["note"]["key"] == "note.already"
+
+
+def test_a_refused_file_becomes_a_card(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    assert shelf.add_file({"path": str(upload(inbox, "empty.txt", b"")), "name": "empty.txt"}) == {}
+    refusal = shelf.show(LOCAL)["refusals"][0]
+    assert refusal["filename"] == "empty.txt" and "is empty" in refusal["error"]
+
+
+def test_a_file_too_large_to_send_becomes_a_card(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    assert shelf.refuse_large({"name": "huge.pdf", "size": FILE_LIMIT * 2}) == {}
+    assert "400 MB" in shelf.show(LOCAL)["refusals"][0]["error"]
+    assert shelf.refuse_large({"name": "huge.pdf", "size": "?"}) == {}
+    assert len(shelf.show(LOCAL)["refusals"]) == 1
+
+
+def test_no_file_but_an_upload_can_be_named(desk: Desk, inbox: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("Not yours.", encoding="utf-8")
+    (inbox / "link.txt").symlink_to(secret)
+    named = [
+        "/etc/hostname",
+        str(secret),
+        str(inbox / ".." / "library.db"),
+        str(inbox / "link.txt"),
+        str(inbox),
+        None,
+        3,
+    ]
+    for path in named:
+        answer = Shelf(desk, space=False).add_file({"path": path, "name": "secret.txt"})
+        assert answer["note"]["key"] == "note.upload", path
+    assert desk.shelf(LOCAL) == []
+    assert secret.exists()
+
+
+def test_a_visitor_that_a_space_does_not_know_adds_nothing(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=True)
+    path = upload(inbox, "book.txt")
+    for visitor in ("", LOCAL, None):
+        assert shelf.add_file({"visitor": visitor, "path": str(path), "name": "book.txt"})["note"]["kind"] == "error"
+    visitor = new_visitor()
+    assert shelf.add_file({"visitor": visitor, "path": str(path), "name": "book.txt"})["id"] == 1
+    assert len(desk.shelf(f"visitor:{visitor}")) == 1
+    assert desk.shelf(LOCAL) == []
