@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,11 +65,8 @@ class _Archive:
             # the sizes in the archive's own list may lie: count what comes out
             with self._zip.open(info) as file:
                 data = file.read(limit + 1)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError) as error:
-            raise DocumentDamaged(self._filename, f"{name}: {error or type(error).__name__}") from None
-        except Exception as error:
-            # each compression has an error of its own (zlib.error, lzma.LZMAError)
-            raise DocumentDamaged(self._filename, f"{name}: {error}") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+            raise DocumentDamaged(self._filename, f"{name}: {str(error) or type(error).__name__}") from None
         if len(data) > limit:
             raise DocumentDamaged(self._filename, f"{name} unpacks to more than {limit / 2**20:,.0f} MB")
         self._left -= len(data)
@@ -130,12 +128,13 @@ def parse(path: Path, filename: str) -> Document:
         raise DocumentWithoutText(filename, len(package.spine))
     frame = gutenberg.find_frame(book.paragraphs)
     marks = _chapters(book, entries, package.title)
-    blocks = [Block(text if frame.start <= n < frame.end else "") for n, text in enumerate(book.paragraphs)]
+    blocks = [Block(text if frame.holds(n) else "") for n, text in enumerate(book.paragraphs)]
     if not any(block.text for block in blocks):
         raise DocumentEmpty(filename)
     if not marks:
         marks = headings.find([block.text for block in blocks])
-    marks = [mark for mark in marks if mark.index < frame.end or frame.end == len(blocks)]
+    # what the contents say of the frame's own parts
+    marks = [mark for mark in marks if frame.holds(mark.index) or frame.ranges[-1][1] == len(blocks)]
     first = next((one_line(book.paragraphs[n]) for n, _ in book.headings), "")
     return assemble(
         blocks,

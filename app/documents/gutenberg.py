@@ -27,41 +27,60 @@ _CREDIT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """``lines[start:end]`` is the book itself."""
+    """``ranges`` are the lines, from and to, of the book itself; of each book, where several are in one file.
 
-    start: int
-    end: int
+    Title, authors and language are the header's; a file of several books has a title of its own.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
     title: str | None = None
     authors: tuple[str, ...] = ()
     language: str | None = None
+
+    def holds(self, line: int) -> bool:
+        return any(start <= line < end for start, end in self.ranges)
 
 
 def find_frame(lines: Sequence[str]) -> Frame:
     """The frame of a text given by its lines (or paragraphs); everything is the book if there is none."""
     marked = [n for n, line in enumerate(lines) if "utenberg" in line or "GUTENBERG" in line or "SMALL PRINT" in line]
-    start, end = 0, len(lines)
+    ranges: list[tuple[int, int]] = []
+    start: int | None = None
+    header = 0  # lines before the first book
+    small_print = False
     for n in marked:
-        if _START.match(lines[n]) or _SMALL_PRINT.match(lines[n]):
-            # the marker may be broken over lines: it goes on to its closing asterisks
-            closing = next((m for m in range(n, min(n + 4, end)) if lines[m].rstrip().endswith("***")), n)
-            start = closing + 1
-            if _START.match(lines[n]):
-                break
-    for n in marked:
-        if n >= start and (_END.match(lines[n]) or _LAST_WORDS.match(lines[n])):
-            end = n
-            break
-    if start == 0 and not any(n < 40 for n in marked):
-        return Frame(start=0, end=end)
-    fields = _fields(lines[: start or 60])
-    authors = split_authors(fields.get("author") or fields.get("authors") or "")
+        begins = _START.match(lines[n]) is not None
+        if begins or (start is None and _SMALL_PRINT.match(lines[n])):
+            if start is not None and not small_print:
+                ranges.append((start, n))
+            start = _after_credits(lines, _after_marker(lines, n))
+            small_print = not begins
+            header = header or n
+        elif start is not None and (_END.match(lines[n]) or _LAST_WORDS.match(lines[n])):
+            ranges.append((start, n))
+            start = None
+    if start is not None:
+        ranges.append((start, len(lines)))
+    if not ranges:
+        # without a header only what stands near the end can be the frame's
+        last = max((n for n in marked if 2 * n > len(lines) and _LAST_WORDS.match(lines[n])), default=len(lines))
+        ranges = [(0, last)]
+        header = 60 if any(n < 40 for n in marked) else 0
+    if len(ranges) > 1 or not header:
+        return Frame(ranges=tuple(ranges))
+    fields = _fields(lines[:header])
     return Frame(
-        start=_after_credits(lines, start, end) if start else 0,
-        end=end,
+        ranges=tuple(ranges),
         title=fields.get("title"),
-        authors=authors,
+        authors=split_authors(fields.get("author") or fields.get("authors") or ""),
         language=fields.get("language"),
     )
+
+
+def _after_marker(lines: Sequence[str], marker: int) -> int:
+    """The marker may be broken over lines: it goes on to its closing asterisks."""
+    end = min(marker + 4, len(lines))
+    return next((n for n in range(marker, end) if lines[n].rstrip().endswith("***")), marker) + 1
 
 
 def _fields(header: Sequence[str]) -> dict[str, str]:
@@ -78,8 +97,9 @@ def _fields(header: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _after_credits(lines: Sequence[str], start: int, end: int) -> int:
+def _after_credits(lines: Sequence[str], start: int) -> int:
     """Skip "Produced by …" at the top of the book: one paragraph, up to a blank line."""
+    end = len(lines)
     first = next((n for n in range(start, min(start + 12, end)) if lines[n].strip()), start)
     if first >= end or not _CREDIT.match(lines[first]):
         return start

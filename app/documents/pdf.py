@@ -41,7 +41,7 @@ def parse(path: Path, filename: str) -> Document:
             raise DocumentDamaged(filename, one_line(str(error))) from None
         metadata = {key: str(value) for key, value in (document.metadata or {}).items() if value}
     frame = gutenberg.find_frame([line.text for page in pages for line in page.lines])
-    pages = _within(pages, frame.start, frame.end)
+    pages = _within(pages, frame)
     blocks = pdf_text.paragraphs(pages)
     if not blocks:
         raise DocumentEmpty(filename)
@@ -100,13 +100,13 @@ def _refuse_without_text(document: pymupdf.Document, pages: Sequence[PageLines],
         )
 
 
-def _within(pages: Sequence[PageLines], start: int, end: int) -> list[PageLines]:
-    """The pages with the lines ``start:end`` of all lines only."""
+def _within(pages: Sequence[PageLines], frame: gutenberg.Frame) -> list[PageLines]:
+    """The pages with those lines only that lie inside the frame, all lines being counted through."""
     kept = []
     position = 0
     for page in pages:
-        first, last = max(start - position, 0), max(end - position, 0)
-        kept.append(replace(page, lines=page.lines[first:last]))
+        lines = tuple(line for n, line in enumerate(page.lines, position) if frame.holds(n))
+        kept.append(replace(page, lines=lines))
         position += len(page.lines)
     return kept
 

@@ -133,7 +133,7 @@ def _in_order(page: PageLines, lines: list[Line]) -> list[Line]:
     def position(line: Line) -> tuple[int, int, float]:
         top = tops[line.block, line.column]
         above = bisect_left(across, top - 0.5)  # lines that span both columns and stand above
-        return (above * 2 + (line.column != 2), line.column, top)
+        return (above * 2 + (line.column == 2), line.column, top)
 
     return _merged(sorted(placed, key=position))
 

@@ -15,7 +15,7 @@ from app.documents.pdf_lines import Line, PageLines, body_size
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’»」』)\]]*$")
 _BULLET = re.compile(r"(?:[•◦▪●–—]|\[\d{1,3}\]|\(?(?:\d{1,3}|[a-z])[.)])(?:\s|$)")
-_NUMBERED = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-H]\.?)\s")
+_NUMBERED = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-H]\.?)(?:\s|$)")
 
 _Break = Literal["join", "line", "paragraph"]
 
@@ -166,12 +166,13 @@ def _own_edges(page: PageLines) -> dict[tuple[int, int], _Column]:
             parts.setdefault((line.block, line.column), []).append(line)
     edges = {}
     for place, lines in parts.items():
-        if len(lines) < 3:
+        if len(lines) < 3 or any(_BULLET.match(line.text) for line in lines[1:]):
             continue
         edge = _Column(min(line.x0 for line in lines), max(line.x1 for line in lines))
         flush = sum(edge.right - line.x1 < 1.5 for line in lines[:-1])
         lower = sum(line.text[0].islower() for line in lines[1:])
-        if 2 * max(flush, lower) >= len(lines) - 1 and all(_is_full(a, b, edge) for a, b in pairwise(lines)):
+        prose = 2 * lower >= len(lines) - 1 or (2 * flush >= len(lines) - 1 and len(lines) > 3)
+        if prose and all(_is_full(a, b, edge) for a, b in pairwise(lines)):
             edges[place] = edge
     return edges
 
@@ -187,7 +188,8 @@ def _break(
     if abs(a.size - b.size) > 0.12 * max(a.size, b.size) or a.bold != b.bold:
         # a bold or large word inside a paragraph is no heading: a heading's line is not full
         small = abs(a.size - b.size) <= 0.12 * max(a.size, b.size)
-        return "join" if small and _is_full(a, b, column) and a.block == b.block else "paragraph"
+        inside = small and a.size <= 1.15 * body and a.block == b.block
+        return "join" if inside and _is_full(a, b, column) else "paragraph"
     full = _is_full(a, b, column)
     indented = b.x0 > next_column.left + 0.8 * b.size and b.x0 > a.x0 - column.left + next_column.left + 0.8 * b.size
     if a.column != b.column and 2 in (a.column, b.column):
@@ -195,8 +197,8 @@ def _break(
     if page != next_page or a.column != b.column or b.y0 < a.y0 - a.height:
         goes_on = full or (b.text[0].islower() and not _SENTENCE_END.search(a.text))
         return "join" if goes_on and not indented and not _BULLET.match(b.text) else "paragraph"
-    if a.size > 1.15 * body and b.y0 - a.y0 < 1.7 * a.size and not _NUMBERED.match(b.text):
-        return "join"  # a heading of several lines
+    if a.size > 1.15 * body:  # a heading of several lines, or several headings
+        return "join" if b.y0 - a.y0 < 1.7 * a.size and not _NUMBERED.match(b.text) else "paragraph"
     if b.y0 - a.y0 > 1.3 * pitch * max(a.size, b.size):
         return "paragraph"
     if _BULLET.match(b.text) and (not full or a.block != b.block):

@@ -28,7 +28,7 @@ def parse(data: bytes, filename: str) -> Document:
     text = read(data, filename)
     lines = text.split("\n")
     frame = gutenberg.find_frame(lines)
-    blocks = paragraphs(lines[frame.start : frame.end])
+    blocks = paragraphs([line for n, line in enumerate(lines) if frame.holds(n)])
     if not blocks:
         raise DocumentEmpty(filename)
     title, authors = _title(blocks)

@@ -46,7 +46,7 @@ def test_every_event_is_private_and_waits_for_nobody(blocks: gr.Blocks) -> None:
     handlers = list(blocks.fns.values())
     assert len(handlers) == 15
     for handler in handlers:
-        if not handler.targets[0][1] == "unload":
+        if handler.targets[0][1] != "unload":
             assert handler.api_visibility == "private"
         assert handler.concurrency_limit is None or not handler.queue or handler.targets[0][1] == "unload"
 

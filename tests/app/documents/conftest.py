@@ -92,10 +92,3 @@ def make_pdf(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-def prose(
-    x: float, y: float, lines: Sequence[str], *, size: float = 11, step: float = 14
-) -> list[tuple[float, float, str, float]]:
-    """Lines of one paragraph, one under the other."""
-    return [(x, y + n * step, line, size) for n, line in enumerate(lines)]

@@ -113,9 +113,6 @@ def test_a_reference_outside_the_archive_leads_nowhere(make_epub: Make, tmp_path
         assert read(changed).text.endswith("More light.")
 
 
-# ------------------------------------------------------------------ what is refused
-
-
 def test_a_file_that_is_no_zip(tmp_path: Path) -> None:
     path = tmp_path / "x.epub"
     path.write_bytes(b"PK\x03\x04 but nothing more")
@@ -153,7 +150,8 @@ def encryption(algorithm: str) -> dict[str, str]:
         "META-INF/encryption.xml": (
             '<encryption xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><enc:EncryptedData '
             f'xmlns:enc="http://www.w3.org/2001/04/xmlenc#"><enc:EncryptionMethod Algorithm="{algorithm}"/>'
-            '<enc:CipherData><enc:CipherReference URI="OPS/one.xhtml"/></enc:CipherData></enc:EncryptedData></encryption>'
+            '<enc:CipherData><enc:CipherReference URI="OPS/one.xhtml"/></enc:CipherData></enc:EncryptedData>'
+            "</encryption>"
         )
     }
 

@@ -25,7 +25,7 @@ END = (
 def kept(text: str) -> str:
     lines = text.split("\n")
     frame = find_frame(lines)
-    return "\n".join(lines[frame.start : frame.end]).strip()
+    return "\n".join(line for n, line in enumerate(lines) if frame.holds(n)).strip()
 
 
 def test_header_and_licence_are_no_part_of_the_book() -> None:
@@ -57,3 +57,18 @@ def test_a_text_without_frame_is_whole_even_if_it_speaks_of_gutenberg() -> None:
 
 def test_the_first_paragraph_is_kept_where_no_credit_stands() -> None:
     assert kept(f"{HEADER}\n{START}\n\nProduction was slow.\n\nMore.\n\n{END}") == "Production was slow.\n\nMore."
+
+
+def test_several_books_in_one_file_are_all_kept() -> None:
+    one = f"{HEADER}\n{START}\n\nProduced by Someone\n\nThe first.\n\n{END}\n"
+    text = one + one.replace("The first.", "The second.")
+    lines = text.split("\n")
+    frame = find_frame(lines)
+    kept_lines = [line for n, line in enumerate(lines) if frame.holds(n) and line]
+    assert kept_lines == ["The first.", "The second."]
+    assert frame.title is None
+
+
+def test_a_mention_of_the_end_without_a_header_cuts_nothing() -> None:
+    text = "A line.\n" * 20 + "End of the Project Gutenberg story, he said.\n" + "A line.\n" * 60
+    assert kept(text) == text.strip()

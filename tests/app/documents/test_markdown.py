@@ -18,7 +18,7 @@ lang: en-GB
 
 Some *prose* that is
 wrapped here.
-A hard break  
+A hard break{two}
 stays.
 
 ## One `code` [link](http://x) {#one}
@@ -50,7 +50,7 @@ comment -->
 ### Deeper ###
 
 End.
-"""
+""".replace("{two}", "  ")  # spaces that an editor would strip
 
 
 def test_a_whole_file() -> None:

@@ -120,9 +120,9 @@ def test_titles_and_authors(text: str, title: str, authors: tuple[str, ...]) -> 
 
 
 def test_the_text_is_nfc_without_control_characters() -> None:
-    document = parse("Cafe\u0301 \x00\x07noir\n\n\x0c\n\nline\u2028two".encode(), "x.txt")
+    document = parse(f"Cafe\u0301 \x00\x07noir\n\n\x0c\n\nline\u2028two\n\n{STORY}".encode(), "x.txt")
     document.check()
-    assert document.text == "Café noir\n\nline\ntwo"
+    assert document.text == f"Café noir\n\nline\ntwo\n\n{STORY.strip()}"
 
 
 @pytest.mark.parametrize("data", [b" \r\n\t\n ", "\u3000\n\u00a0".encode(), b"\xef\xbb\xbf", b"\xff\xfe"])
