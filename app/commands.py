@@ -11,8 +11,8 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,7 @@ from app.reading.runner import Runner
 from app.reading.shelf import ShelfItem
 from app.settings import Settings
 from app.terminal import Status, one_line, printable
+from engine import catalogue
 from engine.errors import EngineError
 from engine.protocol import Engine, Loading, ModelInfo
 
@@ -39,7 +40,8 @@ ELSEWHERE = "another Lectern works on this home: it does this when its turn come
 def serve(settings: Settings, options: argparse.Namespace) -> int:
     from app.ui import serve as serve_page
 
-    with _desk(settings) as desk:
+    with _desk(settings) as desk, suppress(KeyboardInterrupt):
+        # until interrupted: that is how a server ends
         serve_page(settings, desk, Runner(desk))
     return 0
 
@@ -177,8 +179,11 @@ def threads(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def model(settings: Settings, options: argparse.Namespace) -> int:
+    entry = catalogue.find(settings.model)
     with _desk(settings) as desk:
-        info = _fetch(desk).model
+        # looking at a model of the catalogue is no reason to fetch it
+        fetched = entry is None or _at_hand(settings)
+        facts = _catalogued(entry) if entry is not None and not fetched else asdict(_fetch(desk).model)
         around = desk.machine()
     offers = [
         {
@@ -197,16 +202,16 @@ def model(settings: Settings, options: argparse.Namespace) -> int:
         for offer in around.offers
     ]
     if options.json:
-        _print_json({**asdict(info), "machine": asdict(around.machine), "models": offers})
+        _print_json({**facts, "fetched": fetched, "machine": asdict(around.machine), "models": offers})
         return 0
-    print(f"{info.title} ({info.name})")
-    print(f"  from       {one_line(info.source)}")
-    print(
-        f"  size       {info.parameters:,} parameters, {info.dtype} on {info.device}; licence {one_line(info.licence)}"
-    )
-    print(f"  window     trained to {info.window:,} tokens, can tell {info.limit:,} apart")
-    print(f"  keeping    {info.kv_bytes:,} bytes a token")
-    if info.small:
+    print(f"{facts['title']} ({facts['name']})")
+    print(f"  from       {one_line(facts['source'])}")
+    print(f"  size       {facts['parameters']:,} parameters; licence {one_line(facts['licence'])}")
+    if fetched:
+        print(f"  runs       in {facts['dtype']} on {facts['device']}")
+    print(f"  window     trained to {facts['window']:,} tokens, can tell {facts['limit']:,} apart")
+    print(f"  keeping    {facts['kv_bytes']:,} bytes a token")
+    if facts["small"]:
         print("  It is small and often wrong.")
     seen = around.machine
     gpus = ", ".join(f"{gpu.name} with {gpu.memory_total / 1e9:.0f} GB" for gpu in seen.gpus) or "no GPU"
@@ -261,6 +266,22 @@ def _at_hand(settings: Settings) -> bool:
     return True
 
 
+def _catalogued(entry: catalogue.Entry) -> dict[str, Any]:
+    """What is known of a model that is still to be fetched, under the names of ModelInfo."""
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "source": f"not fetched yet: {entry.download_bytes / 1e6:,.0f} MB are brought when it is first used",
+        "family": entry.shape.family,
+        "parameters": entry.parameters,
+        "licence": entry.licence,
+        "window": entry.window,
+        "limit": entry.limit,
+        "kv_bytes": entry.kv_bytes,
+        "small": entry.small,
+    }
+
+
 def _fetch(desk: Desk) -> Engine:
     """The engine, its checkpoint fetched first where it is not in the cache. Raises EngineError."""
     with Status() as status:
@@ -272,7 +293,7 @@ def _fetch(desk: Desk) -> Engine:
 
 
 @contextmanager
-def _working(desk: Desk, job_ids: list[int]) -> Iterator[tuple[Status, Any]]:
+def _working(desk: Desk, job_ids: list[int]) -> Iterator[tuple[Status, Callable[[], int]]]:
     """Work the queue, here or in the process that does it already, until the jobs have ended; Ctrl-C stops them.
 
     Gives the status line, and a function that says with which exit status it was interrupted, or 0.
@@ -280,6 +301,7 @@ def _working(desk: Desk, job_ids: list[int]) -> Iterator[tuple[Status, Any]]:
     signals: list[int] = []
 
     def stop() -> None:
+        status.say("stopping; what was read is kept")
         for job_id in job_ids:
             desk.stop(OWNER, job_id)
 
@@ -287,7 +309,6 @@ def _working(desk: Desk, job_ids: list[int]) -> Iterator[tuple[Status, Any]]:
         signals.append(number)
         if len(signals) > 1:
             raise KeyboardInterrupt
-        status.say("stopping; what was read is kept")
         # not here: a signal may interrupt this thread in the middle of a transaction
         threading.Thread(target=stop, name="lectern-stop", daemon=True).start()
 
@@ -295,10 +316,9 @@ def _working(desk: Desk, job_ids: list[int]) -> Iterator[tuple[Status, Any]]:
         return (TERMINATED if signals[0] == signal.SIGTERM else INTERRUPTED) if signals else 0
 
     runner = Runner(desk)
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     with Status() as status:
-        elsewhere = threading.Timer(ELSEWHERE_SECONDS, lambda: runner.works or status.say(ELSEWHERE))
-        elsewhere.daemon = True
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        elsewhere = threading.Timer(ELSEWHERE_SECONDS, lambda: None if runner.works else status.say(ELSEWHERE))
         elsewhere.start()
         try:
             runner.start(until=job_ids)

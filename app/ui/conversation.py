@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.errors import LecternError
+from app.errors import JobNotFound
 from app.ui.markup import render
 from app.ui.panel import Payload, panel
 
 if TYPE_CHECKING:
-    from app.library.records import TurnRecord
+    from app.library.records import EventRecord, TurnRecord
     from app.reading.desk import Desk
-
-# seconds between two updates of the answer: 15 a second
-PACE = 1 / 15
 
 
 def build_transcript() -> gr.HTML:
@@ -76,32 +73,50 @@ def waiting(thread_id: int, job_id: int) -> Payload:
 
 
 def follow(desk: Desk, owner: str, thread_id: int, job_id: int) -> Iterator[Payload]:
-    """The answer as it grows, from its first event on; ends when the job does."""
-    said = waiting(thread_id, job_id)
-    text = ""
-    sent = 0.0
+    """The answer as it grows; ends when the job does. Whoever works the queue tells at most 15 events a second.
+
+    What was told before is shown at once, so that a page that is loaded in the middle does not begin with nothing.
+    """
+    state = _Growing(thread_id, job_id)
+    told = desk.jobs.events(job_id)
+    for event in told:
+        state.hear(event)
+    if told:
+        yield state.show()
     try:
-        for event in desk.follow(owner, job_id):
-            if event.kind == "delta":
-                text += str(event.payload.get("text", ""))
-                said = {**said, "phase": "answering", "progress": None}
-            elif event.kind == "progress":
-                said = {**said, "phase": "reading", "progress": _progress(event.payload)}
-            elif event.kind == "loading":
-                detail = event.payload.get("text")
-                said = {**said, "phase": "loading", "progress": _progress(event.payload), "detail": detail}
-            elif event.kind == "restart":
-                # the engine begins this answer again: what was written of it is void
-                text, said = "", waiting(thread_id, job_id)
-            elif event.kind == "end":
+        for event in desk.follow(owner, job_id, after=told[-1].id if told else 0):
+            if event.kind == "end":
                 return
-            now = time.monotonic()
-            if now - sent >= PACE or event.kind == "restart":
-                sent = now
-                yield {**said, "html": render(text) if text else "", "at": time.time()}
-    except LecternError:
-        # the job was cleared away: what it wrote is in the turn
+            state.hear(event)
+            yield state.show()
+    except JobNotFound:
+        # cleared away: what it wrote is in the turn
         return
+
+
+class _Growing:
+    """An answer so far, made of a job's events."""
+
+    def __init__(self, thread_id: int, job_id: int) -> None:
+        self._said = self._first = waiting(thread_id, job_id)
+        self._text = ""
+
+    def hear(self, event: EventRecord) -> None:
+        payload = event.payload
+        if event.kind == "delta":
+            self._text += str(payload.get("text", ""))
+            self._said = {**self._said, "phase": "answering", "progress": None}
+        elif event.kind == "progress":
+            self._said = {**self._said, "phase": "reading", "progress": _progress(payload)}
+        elif event.kind == "loading":
+            detail = payload.get("text")
+            self._said = {**self._said, "phase": "loading", "progress": _progress(payload), "detail": detail}
+        elif event.kind == "restart":
+            # the engine begins this answer again: what was written of it is void
+            self._said, self._text = self._first, ""
+
+    def show(self) -> Payload:
+        return {**self._said, "html": render(self._text) if self._text else "", "at": time.time()}
 
 
 def _progress(payload: dict[str, Any]) -> Payload:

@@ -35,7 +35,7 @@
     return table[key] ?? given.strings.en[key];
   }
 
-  // t("shelf.chosen", {n: 2}): numbers are written as the language writes them
+  // t("context.books", {n: 2}): numbers are written as the language writes them
   function t(key, values = {}) {
     const text = lookup(key, values.n) ?? key;
     return text.replace(/\{(\w+)\}/g, (whole, name) => {

@@ -261,6 +261,10 @@ def test_model_says_what_answers_and_what_fits(lectern: Lectern, tiny: Path) -> 
         assert isinstance(offer["fits"], bool)
         assert offer["why"]
     assert "qwen2.5-coder-0.5b" in lectern("model").out
+    # looking is no reason to fetch
+    lectern.model = Path("qwen2.5-7b-1m")
+    said = lectern("model", "--json").json
+    assert (said["name"], said["fetched"], said["window"]) == ("qwen2.5-7b-1m", False, 262_144)
 
 
 def test_what_does_not_exist_is_refused_with_a_reason(lectern: Lectern, tale: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,17 +113,27 @@ def test_a_tab_that_went_elsewhere_is_told_no_more(acts: Acts, working: Machine,
 def test_stopping_keeps_what_was_written(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
     desk.read(LOCAL, [book])
     until(lambda: desk.shelf(LOCAL)[0].state == "read", "the book was not read")
-    working.words = [f"{n} " for n in range(100)]
-    working.steps = 20
+    working.words = [f"{n} " for n in range(1000)]
+    working.steps = 0
+    stopped = threading.Event()
+
+    def feed() -> None:
+        # a word now and then, as a model writes
+        while not stopped.wait(0.01):
+            working.steps = 1
+
+    threading.Thread(target=feed, daemon=True).start()
     asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
     first = next(asked)
     for said in asked:
-        if said["live"]["phase"] == "answering":
+        if "5" in said["live"]["html"]:
             break
     acts.stop(Seat(thread=1), {"job": first["live"]["job"]})
     rest = list(asked)
+    stopped.set()
     turn = last(rest, "transcript")["turns"][0]
-    assert turn["finish"] == "stopped" and turn["answer"].startswith("0 1 2 3 4")
+    assert turn["finish"] == "stopped" and turn["answer"].startswith("0 1 2 3 4 5")
+    assert "999" not in turn["answer"]
 
 
 def test_too_much_is_refused_with_numbers(acts: Acts, machine: Machine, book: int) -> None:
