@@ -60,6 +60,8 @@ def main(connection: Connection, config: EngineConfig) -> None:
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(NICENESS)
+    # threads that wait by spinning take the cores from a browser on the same machine, and from one another
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     inbox = Inbox(connection)
     threading.Thread(target=inbox.listen, name="inbox", daemon=True).start()
     from engine.session import Session

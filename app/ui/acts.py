@@ -9,10 +9,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.errors import ThreadNotFound
+from app.errors import LecternError, ThreadNotFound
 from app.ui import context, conversation, model, threads
 from app.ui.notes import trouble
 from app.ui.panel import Payload
@@ -37,20 +36,18 @@ class Acts:
 
     # the page as a whole
 
-    def arrive(self, seat: Seat, session: str) -> Iterator[Changes]:
-        """A page was loaded: everything, then the answer that is being written, if one is."""
+    def arrive(self, seat: Seat, session: str) -> Changes:
+        """A page was loaded."""
         owner = self._owner(seat)
         if owner is None:
-            return
+            return {}
+        changes = self.open(seat, session)
         try:
-            yield {
-                "shelf": self._shelf.show(owner),
-                "threads": self._threads(owner),
-                "model": {**model.show(self._desk), "visitor": seat.visitor},
-            }
+            changes |= {"shelf": self._shelf.show(owner), "threads": self._threads(owner)}
+            changes["model"] = {**model.show(self._desk), "visitor": seat.visitor}
         except Exception as error:
-            yield {"notes": trouble(error)}
-        yield from self.open(seat, session)
+            changes["notes"] = trouble(error)
+        return changes
 
     def tick(self, seat: Seat) -> Changes:
         """Once a second: what changed since the seat was last told, and nothing else."""
@@ -81,57 +78,74 @@ class Acts:
 
     # conversations
 
-    def open(self, seat: Seat, session: str) -> Iterator[Changes]:
-        """Show the seat's conversation, and follow its answer if one is being written."""
+    def open(self, seat: Seat, session: str) -> Changes:
+        """Show the seat's conversation; the browser then follows its answer, if one is being written."""
         owner = self._owner(seat)
         if owner is None:
-            return
-        follower = self._take(session)
+            return {}
+        self._take(session)
         try:
             if seat.thread is None:
-                yield {"transcript": conversation.blank(), "live": conversation.idle(None)}
-                yield {"composer": context.show(self._desk, owner, seat)}
-                return
-            shown = self._transcript(owner, seat.thread)
-            job = self._desk.running(owner, seat.thread)
-            if job is None:
-                yield {"transcript": shown, "live": conversation.idle(seat.thread)}
-            else:
-                yield {"transcript": shown, "live": conversation.waiting(seat.thread, job)}
-            yield {"composer": context.show(self._desk, owner, replace(seat, chosen=tuple(shown["documents"])))}
-            if job is not None:
-                yield from self._follow(owner, seat.thread, job, session, follower)
+                return {
+                    "transcript": conversation.blank(),
+                    "live": conversation.idle(None),
+                    "composer": context.show(self._desk, owner, seat),
+                }
+            return self._shown(owner, seat.thread)
         except ThreadNotFound:
             # deleted in another tab, or another library lives at this address now
             gone = {**conversation.blank(), "adopt": True, "from": seat.thread}
-            yield {"transcript": gone, "live": conversation.idle(seat.thread)}
+            return {"transcript": gone, "live": conversation.idle(seat.thread)}
         except Exception as error:
-            yield {"live": conversation.idle(seat.thread), "notes": trouble(error)}
+            return {"live": conversation.idle(seat.thread), "notes": trouble(error)}
 
-    def ask(self, seat: Seat, session: str, data: Payload) -> Iterator[Changes]:
+    def ask(self, seat: Seat, data: Payload) -> Changes:
+        """Put the question in the queue and show it; the browser then follows the answer."""
         owner = self._owner(seat)
         if owner is None:
-            return
-        follower = self._take(session)
+            return {}
         question = str(data.get("question", ""))
         try:
             if seat.thread is None:
                 run = self._desk.ask(owner, question, document_ids=seat.chosen)
             else:
                 run = self._desk.ask(owner, question, thread_id=seat.thread)
-            yield {
+            return {
                 "transcript": {**self._transcript(owner, run.thread_id), "adopt": True, "from": seat.thread},
                 "live": conversation.waiting(run.thread_id, run.job_id),
                 "threads": self._threads(owner),
             }
         except Exception as error:
-            yield {"live": conversation.idle(seat.thread, refused=True), "notes": trouble(error)}
+            return {"live": conversation.idle(seat.thread, refused=True), "notes": trouble(error)}
+
+    def follow(self, seat: Seat, session: str, data: Payload) -> Iterator[Payload]:
+        """What the small block shows, until the answer is complete or the tab goes elsewhere."""
+        owner = self._owner(seat)
+        if owner is None:
             return
+        follower = self._take(session)
         try:
-            yield from self._follow(owner, run.thread_id, run.job_id, session, follower)
+            for said in conversation.follow(self._desk, owner, _id(data, "thread"), _id(data, "job")):
+                if self._latest.get(session) != follower:
+                    return
+                yield said
+        except LecternError:
+            # the answer is no longer to be followed: what there is of it stands in the turn
+            yield conversation.idle(seat.thread)
         except Exception as error:
-            # the answer itself goes on: the page finds it again
-            yield {"live": conversation.idle(run.thread_id), "notes": trouble(error)}
+            trouble(error)
+            yield conversation.idle(seat.thread)
+
+    def commit(self, seat: Seat) -> Changes:
+        """The answer is complete: the small block gives way to the turn in one step."""
+        owner = self._owner(seat)
+        if owner is None or seat.thread is None:
+            return {}
+        try:
+            shown = self._shown(owner, seat.thread)
+            return {**shown, "threads": self._threads(owner), "shelf": self._shelf.show(owner)}
+        except Exception as error:
+            return {"live": conversation.idle(seat.thread), "notes": trouble(error)}
 
     def stop(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.stop(owner, _id(data, "job")))
@@ -196,18 +210,16 @@ class Acts:
             self._latest[session] = follower = next(self._serial)
         return follower
 
-    def _follow(self, owner: str, thread: int, job: int, session: str, follower: int) -> Iterator[Changes]:
-        for said in conversation.follow(self._desk, owner, thread, job):
-            if self._latest.get(session) != follower:
-                return
-            yield {"live": said}
-        if self._latest.get(session) != follower:
-            return
+    def _shown(self, owner: str, thread: int) -> Changes:
+        """A conversation, the answer under way in it, and the room it takes. Raises ThreadNotFound."""
         shown = self._transcript(owner, thread)
-        # the small block gives way to the turn in one step
-        yield {"transcript": shown, "live": conversation.idle(thread), "threads": self._threads(owner)}
+        job = self._desk.running(owner, thread)
         documents = Seat(thread=thread, chosen=tuple(shown["documents"]))
-        yield {"shelf": self._shelf.show(owner), "composer": context.show(self._desk, owner, documents)}
+        return {
+            "transcript": shown,
+            "live": conversation.idle(thread) if job is None else conversation.waiting(thread, job),
+            "composer": context.show(self._desk, owner, documents),
+        }
 
     def _do(self, seat: Seat, act: Callable[[str], object] | None, *panels: str) -> Changes:
         """Do it, say what went wrong, and show the panels named as they are afterwards."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.errors import JobNotFound
 from app.ui.markup import render
 from app.ui.panel import Payload, panel
 
@@ -20,13 +19,16 @@ if TYPE_CHECKING:
     from app.library.records import EventRecord, TurnRecord
     from app.reading.desk import Desk
 
+LIVE_EVENTS = ("follow", "commit")
+
 
 def build_transcript() -> gr.HTML:
     return panel("transcript")
 
 
 def build_live() -> gr.HTML:
-    return panel("live")
+    """A panel apart: gradio copies the values of all panels that an event may change at every word it tells."""
+    return panel("live", events=LIVE_EVENTS)
 
 
 def blank() -> Payload:
@@ -69,36 +71,32 @@ def idle(thread_id: int | None, *, refused: bool = False) -> Payload:
 
 
 def waiting(thread_id: int, job_id: int) -> Payload:
-    return {"active": True, "thread": thread_id, "job": job_id, "phase": "waiting", "html": "", "progress": None}
+    """An answer is under way: the browser asks to follow it."""
+    return {"active": True, "follow": True, "thread": thread_id, "job": job_id, "phase": "waiting", "at": time.time()}
 
 
 def follow(desk: Desk, owner: str, thread_id: int, job_id: int) -> Iterator[Payload]:
-    """The answer as it grows; ends when the job does. Whoever works the queue tells at most 15 events a second.
+    """The answer as it grows, "ended" at last. Whoever works the queue tells at most 15 events a second.
 
     What was told before is shown at once, so that a page that is loaded in the middle does not begin with nothing.
+    Raises JobNotFound, also for a job that was cleared away.
     """
+    desk.jobs.get(desk.owner_id(owner), job_id)
     state = _Growing(thread_id, job_id)
     told = desk.jobs.events(job_id)
     for event in told:
         state.hear(event)
-    if told:
+    yield state.show()
+    for event in desk.follow(owner, job_id, after=told[-1].id if told else 0):
+        state.hear(event)
         yield state.show()
-    try:
-        for event in desk.follow(owner, job_id, after=told[-1].id if told else 0):
-            if event.kind == "end":
-                return
-            state.hear(event)
-            yield state.show()
-    except JobNotFound:
-        # cleared away: what it wrote is in the turn
-        return
 
 
 class _Growing:
     """An answer so far, made of a job's events."""
 
     def __init__(self, thread_id: int, job_id: int) -> None:
-        self._said = self._first = waiting(thread_id, job_id)
+        self._said = self._first = {**waiting(thread_id, job_id), "follow": False}
         self._text = ""
 
     def hear(self, event: EventRecord) -> None:
@@ -114,6 +112,8 @@ class _Growing:
         elif event.kind == "restart":
             # the engine begins this answer again: what was written of it is void
             self._said, self._text = self._first, ""
+        elif event.kind == "end":
+            self._said = {**self._said, "phase": "ended", "progress": None}
 
     def show(self) -> Payload:
         return {**self._said, "html": render(self._text) if self._text else "", "at": time.time()}

@@ -71,5 +71,6 @@ def _offer(offer: Offer, *, current: str) -> Payload:
         "current": offer.entry.name == current,
         "most": min(offer.fit.most, offer.entry.limit),
         "download": offer.entry.download_bytes,
-        "slow": not offer.recommended,
+        # to read a short novel, where that can be told
+        "seconds": None if offer.fit.seconds is None else round(offer.fit.seconds),
     }

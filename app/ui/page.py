@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 TICK = 1.0  # seconds
+# the panels that an event may change
+EVERYTHING = ("shelf", "threads", "transcript", "live", "composer", "model", "notes")
+TALK = ("threads", "transcript", "live", "composer", "notes")
+SHELF = ("shelf", "composer", "notes")
+TICKING = ("shelf", "threads", "composer", "model")
 # only scrambles what a visitor's own browser keeps; constant, or a restart would make them strangers
 VISITOR_SECRET = "lectern-visitor"
 SEAT_JS = "(visitor) => [visitor, window.Lectern ? window.Lectern.seat.data() : null]"
@@ -62,81 +67,91 @@ class Page:
         return blocks
 
     def _wire(self, blocks: gr.Blocks, visitor: gr.BrowserState, told: gr.JSON) -> None:
-        outputs = list(self._panels.values())
         acts = self._acts
 
-        def on(panel_: str, event: str, act: Callable[..., Any]) -> None:
+        def on(panel_: str, event: str, act: Callable[..., Any], shows: Sequence[str]) -> None:
             # "multiple" and no limit: one conversation is asked while another still answers, and no reader waits
             # for another's
             getattr(self._panels[panel_], event)(
                 act,
                 None,
-                outputs,
+                [self._panels[name] for name in shows],
                 show_progress="hidden",
                 trigger_mode="multiple",
                 concurrency_limit=None,
                 api_visibility="private",
             )
 
-        on("shelf", "changed", self._once(lambda seat, data: acts.changed(seat)))
-        on("shelf", "choose", self._once(lambda seat, data: acts.choose(seat)))
-        on("shelf", "stop", self._once(acts.stop_reading))
-        on("shelf", "resume", self._once(acts.resume))
-        on("shelf", "remove", self._once(acts.remove))
-        on("shelf", "dismiss", self._once(acts.dismiss))
-        on("threads", "rename", self._once(acts.rename))
-        on("threads", "remove", self._once(acts.remove_thread))
-        on("composer", "stop", self._once(acts.stop))
+        on("shelf", "changed", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
+        on("shelf", "choose", self._act(lambda seat, data, session: acts.choose(seat)), ["composer", "notes"])
+        on("shelf", "stop", self._act(lambda seat, data, session: acts.stop_reading(seat, data)), SHELF)
+        on("shelf", "resume", self._act(lambda seat, data, session: acts.resume(seat, data)), SHELF)
+        on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
+        on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
+        on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session)), TALK)
+        on("threads", "begin", self._act(lambda seat, data, session: acts.begin(seat, session)), ["composer", "notes"])
+        on("threads", "rename", self._act(lambda seat, data, session: acts.rename(seat, data)), ["threads", "notes"])
+        on(
+            "threads",
+            "remove",
+            self._act(lambda seat, data, session: acts.remove_thread(seat, data)),
+            ["threads", "notes"],
+        )
+        on("composer", "ask", self._act(lambda seat, data, session: acts.ask(seat, data)), TALK)
+        on("composer", "stop", self._act(lambda seat, data, session: acts.stop(seat, data)), ["notes"])
+        on("live", "commit", self._act(lambda seat, data, session: acts.commit(seat)), EVERYTHING)
 
-        def begin(event: gr.EventData, request: gr.Request) -> Any:
-            return self._place(acts.begin(_seat(event), str(request.session_hash)))
+        def follow(event: gr.EventData, request: gr.Request) -> Iterator[Payload]:
+            seat, data = _heard(event)
+            yield from acts.follow(seat, str(request.session_hash), data)
 
-        def open_(event: gr.EventData, request: gr.Request) -> Iterator[Any]:
-            yield from map(self._place, acts.open(_seat(event), str(request.session_hash)))
+        on("live", "follow", follow, ["live"])
 
-        def ask(event: gr.EventData, request: gr.Request) -> Iterator[Any]:
-            yield from map(self._place, acts.ask(_seat(event), str(request.session_hash), event._data))
-
-        def arrive(known: Any, said: Any, request: gr.Request) -> Iterator[Any]:
+        def arrive(known: Any, said: Any, request: gr.Request) -> Any:
             seat = replace(Seat.read(said), visitor=known if is_visitor(known) else "")
             if self._space and not seat.visitor:
                 seat = replace(seat, visitor=new_visitor())
-            for changes in acts.arrive(seat, str(request.session_hash)):
-                yield {visitor: seat.visitor, **self._place(changes)}
+            return {visitor: seat.visitor, **self._place(acts.arrive(seat, str(request.session_hash)))}
 
         def tick(known: Any, said: Any) -> Any:
-            return self._place(acts.tick(Seat.read(said)))
+            return self._place(acts.tick(Seat.read(said))) or gr.skip()
 
-        on("threads", "begin", begin)
-        on("threads", "open", open_)
-        on("composer", "ask", ask)
         blocks.load(
             arrive,
             [visitor, told],
-            [visitor, *outputs],
+            [visitor, *(self._panels[name] for name in EVERYTHING)],
             js=SEAT_JS,
             show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",
         )
         gr.Timer(TICK).tick(
-            tick, [visitor, told], outputs, js=SEAT_JS, show_progress="hidden", queue=False, api_visibility="private"
+            tick,
+            [visitor, told],
+            [self._panels[name] for name in TICKING],
+            js=SEAT_JS,
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
         )
         blocks.unload(self._leave)
 
     def _leave(self, request: gr.Request) -> None:
         self._acts.leave(str(request.session_hash))
 
-    def _once(self, act: Callable[[Seat, Payload], Changes]) -> Callable[[gr.EventData], Any]:
-        def handle(event: gr.EventData) -> Any:
-            return self._place(act(_seat(event), event._data))
+    def _act(self, act: Callable[[Seat, Payload, str], Changes]) -> Callable[..., Any]:
+        """A listener that tells an act who did what, in which session."""
+
+        def handle(event: gr.EventData, request: gr.Request) -> Any:
+            seat, data = _heard(event)
+            return self._place(act(seat, data, str(request.session_hash))) or gr.skip()
 
         return handle
 
-    def _place(self, changes: Changes) -> Any:
-        """By component, as Gradio wants it; nothing at all is said by a skip."""
-        return {self._panels[name]: value for name, value in changes.items()} or gr.skip()
+    def _place(self, changes: Changes) -> dict[Any, Any]:
+        return {self._panels[name]: value for name, value in changes.items()}
 
 
-def _seat(event: gr.EventData) -> Seat:
-    return Seat.read(event._data.get("seat") if isinstance(event._data, dict) else None)
+def _heard(event: gr.EventData) -> tuple[Seat, Payload]:
+    data = event._data if isinstance(event._data, dict) else {}
+    return Seat.read(data.get("seat")), data

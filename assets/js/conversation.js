@@ -3,7 +3,13 @@
   const { h, t, icon, button, keyed, seat } = Lectern;
   const sheet = () => document.getElementById("lectern-sheet");
   const atEnd = () => { const box = sheet(); return !box || box.scrollHeight - box.scrollTop - box.clientHeight < 120; };
-  const toEnd = () => { const box = sheet(); if (box) box.scrollTop = box.scrollHeight; };
+  // turns that were not on the screen get their true height only when they come near it
+  function toEnd(frames = 8) {
+    const box = sheet();
+    if (!box) return;
+    box.scrollTop = box.scrollHeight;
+    if (frames) requestAnimationFrame(() => { if (box.scrollHeight - box.scrollTop - box.clientHeight > 1) toEnd(frames - 1); });
+  }
 
   // ---- history
   Lectern.panel("threads", (root, send) => {
@@ -106,7 +112,7 @@
       const said = [];
       if (turn.finish === "stopped") said.push(t("turn.stopped"));
       if (turn.finish === "length") said.push(t("turn.length"));
-      if (turn.model) said.push(Lectern.modelTitle(turn.model));
+      if (turn.model) said.push(turn.model);
       const { context, reused, answered } = turn.tokens;
       if (context) said.push(t("turn.context", { size: Lectern.tokens(context), reused: Lectern.tokens(reused || 0) }));
       const first = turn.seconds.first_token;
@@ -158,7 +164,7 @@
       books.textContent = blank ? "" : (value.books || []).join(t("list.separator"));
       Lectern.say("bar", "title", title);
       draw_welcome(blank);
-      keyed(turns, (value.thread === seat.thread ? value.turns || [] : []).map((turn) => [turn.id, turn]), draw_turn);
+      keyed(turns, (value.thread === seat.thread ? value.turns || [] : []).map((turn) => [turn.id, { ...turn, model: turn.model && Lectern.modelTitle(turn.model) }]), draw_turn);
     }
 
     function draw_welcome(blank) {
@@ -185,7 +191,9 @@
         draw();
         Lectern.say("threads", "draw");
         Lectern.say("composer", "chosen");
-        if (follows) requestAnimationFrame(toEnd);
+        // the two panels may hear in either order
+        if (adopt) Lectern.say("live", "adopted");
+        if (follows) requestAnimationFrame(() => toEnd());
       },
     };
   });
@@ -201,12 +209,12 @@
   Lectern.panel("live", (root, send) => {
     let value = {};
     let heard = 0;
+    let followed = null;
     const words = h("div", { class: "answer" });
     const wait = h("div", { class: "waiting" });
     const status = h("p", { class: "visually-hidden", role: "status" });
     root.append(wait, words, status);
-    Lectern.following = () => Boolean(value.active) && value.thread === seat.thread && Date.now() - heard < 15000;
-    Lectern.answering = () => (value.active && value.thread === seat.thread ? value.job : null);
+    Lectern.following = () => Boolean(value.active) && value.thread === seat.thread && Date.now() - heard < 30000;
 
     function draw() {
       const active = Boolean(value.active) && value.thread === seat.thread;
@@ -217,7 +225,7 @@
       words.classList.toggle("writing", value.phase === "answering");
       const p = value.progress;
       const parts = [];
-      if (value.phase !== "answering") {
+      if (value.phase !== "answering" && value.phase !== "ended") {
         const share = p && p.total ? p.done / p.total : null;
         const text = value.phase === "reading"
           ? t("live.reading", { n: Math.floor((share || 0) * 100) })
@@ -233,17 +241,31 @@
         }
       }
       wait.replaceChildren(...parts);
-      if (stick) requestAnimationFrame(toEnd);
+      if (stick) requestAnimationFrame(() => toEnd());
+    }
+
+    function follow() {
+      const key = `${value.job} ${value.at}`;
+      if (!value.active || !value.follow || value.thread !== seat.thread || followed === key) return;
+      followed = key;
+      send("follow", { thread: value.thread, job: value.job });
     }
 
     return {
+      streams: true,
       draw,
+      adopted() { follow(); draw(); Lectern.say("composer", "busy", value); },
       clear() { value = {}; draw(); },
       update(next) {
         const was = value.phase;
-        value = next || {};
+        // to be followed again: what is shown of it stays until there is more
+        const again = next && next.follow && value.active && value.job === next.job;
+        value = again ? { ...value, follow: true, at: next.at } : next || {};
         heard = Date.now();
-        if (value.phase && value.phase !== was) status.textContent = t("live.status." + value.phase);
+        follow();
+        // the last words stay until the turn takes their place
+        if (value.phase === "ended" && was !== "ended" && value.thread === seat.thread) send("commit");
+        if (value.phase && value.phase !== was && value.phase !== "ended") status.textContent = t("live.status." + value.phase);
         if (!value.active && was) status.textContent = t("live.status.done");
         draw();
         Lectern.say("composer", "busy", value);

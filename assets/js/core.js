@@ -174,10 +174,16 @@
     const root = gradio.element.querySelector("[data-panel]");
     const send = (event, data = {}) => gradio.trigger(event, { ...data, seat: seat.data() });
     const panel = panels.get(name)(root, send, gradio);
+    let last = {};
     const update = () => {
-      const value = gradio.props.value;
-      if (value && value.digest) seat.digests[name] = value.digest;
-      panel.update(value);
+      const value = gradio.props.value || {};
+      if (!value.held) {
+        last = value;
+        // gradio copies every value at every word of a streamed answer: what is large is kept here, not there
+        if (!panel.streams && Object.keys(value).length) gradio.props.value = { held: true };
+        if (value.digest) seat.digests[name] = value.digest;
+      }
+      panel.update(last);
     };
     mounted.set(name, { panel, update });
     gradio.watch("value", update);

@@ -65,7 +65,7 @@
     }
 
     function offer(one) {
-      const facts = [t("model.most", { size: Lectern.tokens(one.most) }), one.slow && t("model.slow"), !one.current && t("model.download", { size: Lectern.bytes(one.download) })];
+      const facts = [t("model.most", { size: Lectern.tokens(one.most) }), one.seconds !== null && t("model.novel", { time: Lectern.duration(one.seconds) }), !one.current && t("model.download", { size: Lectern.bytes(one.download) })];
       return h("li", {}, h("strong", {}, one.title), one.current && h("span", { class: "tag" }, t("model.current")),
         h("span", { class: "fine" }, facts.filter(Boolean).join(" · ")), !one.current && h("code", {}, "--model " + one.name));
     }
@@ -107,7 +107,9 @@
       update(next) {
         value = next || {};
         if (value.name) Lectern.welcome(value.visitor);
+        const known = titles.size;
         for (const one of [...(value.offers || []), value]) if (one.title) titles.set(one.name, one.title);
+        if (titles.size !== known) Lectern.say("transcript", "draw");
         draw();
       },
     };

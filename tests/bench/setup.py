@@ -9,6 +9,9 @@ import sys
 from array import array
 from pathlib import Path
 
+# as the engine's own process does, before torch is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from engine import checkpoint
 from engine.config import EngineConfig, default_device, default_dtype
 from engine.protocol import ModelInfo, Prompt, Segment
@@ -53,8 +56,8 @@ def config(
 
 
 def text_ids(tokenizer: Tokenizer, text: Path, tokens: int) -> array[int]:
-    """The first ``tokens`` tokens of a text; raises SystemExit where it is too short."""
-    ids = tokenizer.encode([text.read_text("utf-8")])[0].ids
+    """The first ``tokens`` tokens of a file as it lies, line ends and all; SystemExit where it is too short."""
+    ids = tokenizer.encode([text.read_bytes().decode("utf-8-sig")])[0].ids
     if len(ids) < tokens:
         sys.exit(f"{text} has {len(ids)} tokens, {tokens} are asked for")
     return ids[:tokens]

@@ -78,3 +78,15 @@ def write_epub(path: Path, *, title: str = "A Handbook for Keepers", author: str
 def write_broken_pdf(path: Path) -> Path:
     path.write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\n")
     return path
+
+
+CHINESE = (
+    "第{n}章 灯塔\n\n守塔人老王每天黄昏点灯，黎明熄灯。铜钥匙压在门边的青石下面，只有他和女儿小满知道。\n\n"
+    "这一年的冬天来得很早，海面上起了大雾，渔船三天没有回来。小满敲了一夜的钟，天亮时听见远处有人应答。\n\n"
+)
+
+
+def write_chinese(path: Path, *, chapters: int = 8) -> Path:
+    body = "".join(CHINESE.format(n=n) for n in "一二三四五六七八九十"[:chapters])
+    path.write_text(f"海角灯塔\n\n作者：林知远\n\n{body}", encoding="utf-8")
+    return path

@@ -59,55 +59,69 @@ def book(desk: Desk, tmp_path: Path) -> int:
     return document.id
 
 
-def last(changes: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return [said[name] for said in changes if name in said][-1]
+def ask(acts: Acts, seat: Seat, question: str) -> tuple[dict[str, Any], Seat, dict[str, Any]]:
+    """The changes, the seat as the browser then has it, and what it says to follow the answer."""
+    said = acts.ask(seat, {"question": question})
+    live = said["live"]
+    assert live["active"] and live["follow"]
+    return said, Seat(thread=live["thread"], chosen=seat.chosen), {"thread": live["thread"], "job": live["job"]}
 
 
 def test_a_question_is_shown_followed_and_committed(acts: Acts, working: Machine, book: int) -> None:
-    said = list(acts.ask(Seat(chosen=(book,)), TAB, {"question": "What <b>now</b>?"}))
-    first = said[0]
-    assert first["transcript"]["adopt"] and first["transcript"]["from"] is None
-    assert first["transcript"]["turns"][0]["question"] == "What <b>now</b>?"
-    assert first["transcript"]["turns"][0]["running"]
-    assert first["live"]["active"] and first["live"]["phase"] == "waiting"
-    assert first["threads"]["threads"][0]["running"]
-    # only the small block grows meanwhile
-    assert all(set(one) == {"live"} for one in said[1:-2])
-    turn = said[-2]["transcript"]["turns"][0]
+    said, seat, job = ask(acts, Seat(chosen=(book,)), "What <b>now</b>?")
+    shown = said["transcript"]
+    assert shown["adopt"] and shown["from"] is None and shown["documents"] == [book] and shown["books"] == ["A Tale"]
+    assert shown["turns"][0]["question"] == "What <b>now</b>?" and shown["turns"][0]["running"]
+    assert said["threads"]["threads"][0]["running"]
+
+    grown = list(acts.follow(seat, TAB, job))
+    assert grown[0]["phase"] == "waiting" and not any(one["follow"] for one in grown)
+    assert "reading" in [one["phase"] for one in grown]
+    assert grown[-1]["phase"] == "ended" and grown[-1]["html"] == "<p>A plain answer.</p>\n"
+
+    done = acts.commit(seat)
+    turn = done["transcript"]["turns"][0]
     assert turn["html"] == "<p>A plain answer.</p>\n" and turn["finish"] == "stop" and not turn["running"]
-    assert said[-2]["live"] == {"active": False, "thread": 1, "refused": False, "at": said[-2]["live"]["at"]}
-    assert not said[-2]["threads"]["threads"][0]["running"]
-    assert said[-1]["shelf"]["items"][0]["state"] == "read"
-    assert said[-1]["composer"]["fits"] and said[-1]["composer"]["ready"]
+    assert not done["live"]["active"] and not done["threads"]["threads"][0]["running"]
+    # read along with the question; its own reading, still in the queue, finds nothing to do
+    assert done["shelf"]["items"][0]["progress"] == 1.0
+    assert done["composer"]["fits"] and done["composer"]["ready"]
 
 
-def test_a_page_that_is_loaded_later_follows_the_same_answer(
-    acts: Acts, desk: Desk, working: Machine, book: int
-) -> None:
+def test_a_page_that_is_loaded_later_follows_the_same_answer(acts: Acts, working: Machine, book: int) -> None:
     working.words = ["one ", "two ", "three"]
     working.steps = 0
-    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
-    thread = next(asked)["transcript"]["thread"]
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "Count.")
     until(lambda: "generate" in working.jobs, "the question was not begun")
+    first = acts.follow(seat, TAB, job)
+    next(first)
     # gradio kills a handler whose tab is gone
-    asked.close()
-    later = acts.arrive(Seat(thread=thread), OTHER)
-    shown = [next(later) for _ in range(3)]
-    assert last(shown, "live")["active"]
-    assert last(shown, "composer")["chosen"] == [book]
+    first.close()
+    later = acts.arrive(seat, OTHER)
+    assert later["live"]["active"] and later["live"]["follow"] and later["live"]["job"] == job["job"]
+    assert later["composer"]["chosen"] == [book]
+    again = acts.follow(seat, OTHER, job)
+    # what was told before comes at once
+    assert next(again)["phase"] in ("loading", "reading")
     working.steps = None
-    rest = list(later)
-    assert last(rest, "transcript")["turns"][0]["answer"] == "one two three"
-    assert not last(rest, "live")["active"]
+    assert list(again)[-1]["html"] == "<p>one two three</p>\n"
 
 
 def test_a_tab_that_went_elsewhere_is_told_no_more(acts: Acts, working: Machine, book: int) -> None:
     working.steps = 0
-    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
-    next(asked)
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "Count.")
+    here, other = acts.follow(seat, TAB, job), acts.follow(seat, OTHER, job)
+    next(here), next(other)
     acts.begin(Seat(), TAB)
     working.steps = None
-    assert list(asked) == []
+    assert list(here) == []
+    assert list(other)[-1]["phase"] == "ended"
+
+
+def test_an_answer_that_is_gone_is_not_followed(acts: Acts, book: int) -> None:
+    said = list(acts.follow(Seat(thread=1), TAB, {"thread": 1, "job": 99}))
+    assert [one["active"] for one in said] == [False]
+    assert [one["active"] for one in acts.follow(Seat(thread=1), TAB, {"thread": None, "job": "x"})] == [False]
 
 
 def test_stopping_keeps_what_was_written(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
@@ -123,15 +137,12 @@ def test_stopping_keeps_what_was_written(acts: Acts, desk: Desk, working: Machin
             working.steps = 1
 
     threading.Thread(target=feed, daemon=True).start()
-    asked = acts.ask(Seat(chosen=(book,)), TAB, {"question": "Count."})
-    first = next(asked)
-    for said in asked:
-        if "5" in said["live"]["html"]:
-            break
-    acts.stop(Seat(thread=1), {"job": first["live"]["job"]})
-    rest = list(asked)
-    stopped.set()
-    turn = last(rest, "transcript")["turns"][0]
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "Count.")
+    for said in acts.follow(seat, TAB, job):
+        if "5" in said["html"] and not stopped.is_set():
+            acts.stop(seat, job)
+            stopped.set()
+    turn = acts.commit(seat)["transcript"]["turns"][0]
     assert turn["finish"] == "stopped" and turn["answer"].startswith("0 1 2 3 4 5")
     assert "999" not in turn["answer"]
 
@@ -141,10 +152,9 @@ def test_too_much_is_refused_with_numbers(acts: Acts, machine: Machine, book: in
     seat = Seat(chosen=(book,))
     plan = acts.choose(seat)["composer"]
     assert plan["fits"] is False and plan["limit"] == 2000 and plan["needed"] > 4600 and plan["bound"] == "model"
-    said = list(acts.ask(seat, TAB, {"question": "Does it fit?"}))
-    assert len(said) == 1
-    assert said[0]["live"]["refused"] and said[0]["notes"]["name"] == "RoomExceeded"
-    assert "2,000" in said[0]["notes"]["text"]
+    said = acts.ask(seat, {"question": "Does it fit?"})
+    assert said["live"]["refused"] and said["notes"]["name"] == "RoomExceeded"
+    assert "2,000" in said["notes"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -152,12 +162,12 @@ def test_too_much_is_refused_with_numbers(acts: Acts, machine: Machine, book: in
     [(Seat(chosen=(1,)), "  ", "QuestionEmpty"), (Seat(), "Why?", "NothingChosen"), (Seat(thread=9), "Why?", "ThreadNotFound")],
 )  # fmt: skip
 def test_what_cannot_be_asked(acts: Acts, book: int, seat: Seat, question: str, name: str) -> None:
-    (said,) = acts.ask(seat, TAB, {"question": question})
+    said = acts.ask(seat, {"question": question})
     assert said["notes"]["name"] == name and said["live"]["refused"]
 
 
 def test_a_thread_that_is_gone_gives_way_to_a_new_one(acts: Acts) -> None:
-    (said,) = acts.open(Seat(thread=42), TAB)
+    said = acts.open(Seat(thread=42), TAB)
     assert said["transcript"] == {"thread": None, "turns": [], "adopt": True, "from": 42}
     assert not said["live"]["active"]
 
@@ -175,7 +185,7 @@ def test_a_tick_says_only_what_changed(acts: Acts, desk: Desk, book: int) -> Non
 def test_the_model_is_named_with_its_worth(acts: Acts) -> None:
     said = acts.tick(Seat())["model"]
     assert said["title"] == "Plain" and said["small"] is True and said["machine"]["cores"] >= 1
-    assert all({"name", "title", "most", "download", "slow", "current"} == set(offer) for offer in said["offers"])
+    assert all({"name", "title", "most", "download", "seconds", "current"} == set(offer) for offer in said["offers"])
 
 
 def test_a_model_that_cannot_be_had_says_why(desk: Desk, machine: Machine, book: int) -> None:
@@ -215,7 +225,7 @@ def test_what_is_not_an_id_is_a_note_and_no_traceback(acts: Acts, caplog: pytest
 
 def test_visitors_of_a_space_see_their_own_shelf_only(desk: Desk, book: int) -> None:
     acts = Acts(desk, Shelf(desk, space=True), space=True)
-    assert acts.tick(Seat()) == {} and list(acts.arrive(Seat(), TAB)) == []
+    assert acts.tick(Seat()) == {} and acts.arrive(Seat(), TAB) == {}
     assert acts.stop_reading(Seat(), {"id": book}) == {}
     visitor = Seat(visitor=new_visitor())
     assert acts.tick(visitor)["shelf"]["items"] == []

@@ -63,7 +63,7 @@ def stop(page: Any) -> None:
 def reused(page: Any) -> int:
     """Tokens that the last answer found read before, from the line below it."""
     facts = page.locator(".turn-facts").last.inner_text()
-    found = re.search(r"([\d,]+) read before", facts)
+    found = re.search(r"([\d,]+) of [\d,]+ tokens read before", facts)
     assert found, facts
     return int(found[1].replace(",", ""))
 
