@@ -246,9 +246,11 @@ def test_an_interrupted_download_leaves_nothing_and_no_process(entry: Entry, cac
         if "package index" in text:
             raise KeyboardInterrupt
 
+    # other tests may have left a resource tracker of multiprocessing, which lives as long as this process
+    before = psutil.Process().children(recursive=True)
     with pytest.raises(KeyboardInterrupt):
         resolve("tiny", cache=cache, progress=stop)
-    assert leftovers(cache) == [] and psutil.Process().children() == []
+    assert leftovers(cache) == [] and set(psutil.Process().children(recursive=True)) <= set(before)
     assert resolve("tiny", cache=cache).folder.is_dir()  # and the lock is free
 
 
