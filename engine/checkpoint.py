@@ -86,7 +86,7 @@ def describe(
         device=device,
         chunk_size=chunk_size,
         local_size=local_size,
-        limit=limit,
+        limit=limit if limit is not None or checkpoint.entry is None else checkpoint.entry.limit,
     )
 
 

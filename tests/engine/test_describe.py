@@ -233,5 +233,5 @@ def test_the_embedded_models_are_what_the_design_says(smollm2: Path, default_mod
     assert (small.window, small.limit, small.chunk_size, small.local_size) == (8192, 32_768, 8192, 1024)
     assert (small.kv_bytes, small.parameters, small.small) == (23_040, 134_515_008, True)
     default = describe(resolve("qwen2.5-coder-0.5b", cache=cache), dtype="bfloat16", device="cpu")
-    assert (default.window, default.limit, default.chunk_size, default.local_size) == (32_768, 131_072, 32_768, 4096)
+    assert (default.window, default.limit, default.chunk_size, default.local_size) == (32_768, 1_048_576, 32_768, 4096)
     assert (default.kv_bytes, default.parameters, default.small) == (12_288, 494_032_768, True)
