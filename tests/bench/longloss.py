@@ -42,8 +42,8 @@ def last_loss(model: LanguageModel, ids: array[int], last: int = LAST) -> float:
     return float(torch.cat(losses).mean())
 
 
-def measure(model: str, tokens: int, text: Path, *, dual_chunk: bool) -> dict[str, object]:
-    info = setup.describe(model)
+def measure(model: str, tokens: int, text: Path, *, dual_chunk: bool, dtype: str = "auto") -> dict[str, object]:
+    info = setup.describe(model, dtype=dtype)
     # plain RoPE is a chunk that never ends
     settings = {} if dual_chunk else {"chunk_size": 1 << 21, "local_size": 1 << 10}
     session = setup.Session(setup.config(info, None, **settings))
