@@ -7,9 +7,12 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import gradio as gr
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.documents.parse import FILE_LIMIT
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 THREADS = 80  # each page that watches an answer holds one while it waits for the next word
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 CLOSE_SECONDS = 20.0  # for the engine to write down what it just read
 
 
@@ -72,7 +76,7 @@ def launch(blocks: gr.Blocks, settings: Settings) -> str:
             theme=theme.theme(),
             head=theme.head(settings),
             app_kwargs={
-                "middleware": [Middleware(Guard, space=settings.space)],
+                "middleware": [Middleware(Guard, space=settings.space, loopback=settings.host in LOOPBACK)],
                 "docs_url": None,
                 "redoc_url": None,
                 "openapi_url": None,
@@ -99,17 +103,20 @@ def _free_port(host: str) -> int:
 
 
 class Guard:
-    """Headers that forbid the page whatever it does not need, above all requests to anyone else.
+    """Lets this page talk to this server, and neither to anybody else.
 
-    Gradio compiles its templates in the page, hence the unsafe-eval; what is untrusted never reaches them (panel.py).
+    Headers forbid the page all requests to others. On a person's machine any page in the browser can reach this
+    address: what comes from another page, or under another name than this machine's, is refused.
     """
 
-    def __init__(self, app: ASGIApp, *, space: bool) -> None:
+    def __init__(self, app: ASGIApp, *, space: bool, loopback: bool) -> None:
         self._app = app
-        # Hugging Face shows a Space in a frame of its own page
-        frames = "https://huggingface.co" if space else "'none'"
+        # a Space is reached through its proxy, under names that only the proxy knows
+        self._same_origin = not space
+        self._loopback = loopback and not space
         policy = {
             "default-src": "'self'",
+            # gradio compiles its templates in the page; nothing untrusted ever reaches them (panel.py)
             "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
             "style-src": "'self' 'unsafe-inline'",
             "img-src": "'self' data: blob:",
@@ -119,7 +126,8 @@ class Guard:
             "frame-src": "'none'",
             "base-uri": "'self'",
             "form-action": "'self'",
-            "frame-ancestors": frames,
+            # Hugging Face shows a Space in a frame of its own page
+            "frame-ancestors": "https://huggingface.co" if space else "'none'",
         }
         self._headers = [
             (b"content-security-policy", "; ".join(f"{name} {value}" for name, value in policy.items()).encode()),
@@ -128,10 +136,24 @@ class Guard:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], *self._headers]
+                message["headers"] = [*message.get("headers", []), *self._headers]
             await send(message)
 
-        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+        if self._foreign(Headers(scope=scope)):
+            refusal = PlainTextResponse("This address is for Lectern's own page.", status_code=403)
+            await refusal(scope, receive, guarded)
+        else:
+            await self._app(scope, receive, guarded)
+
+    def _foreign(self, headers: Headers) -> bool:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._same_origin and origin is not None and urlsplit(origin).netloc != host:
+            return True
+        # a name of somebody else's that leads here (DNS rebinding) passes for the same origin
+        return self._loopback and urlsplit(f"//{host}").hostname not in LOOPBACK

@@ -16,7 +16,8 @@ from app.ui.panel import Payload, digest, panel
 from app.ui.seat import Seat
 
 if TYPE_CHECKING:
-    from app.reading.desk import Desk, ShelfItem
+    from app.reading.desk import Desk
+    from app.reading.shelf import ShelfItem
 
 log = logging.getLogger(__name__)
 EVENTS = ("changed", "choose", "stop", "resume", "remove", "dismiss")

@@ -147,7 +147,7 @@
       if (!seat.chosen.length) {
         return [h("div", { class: "welcome-mark" }, icon("books")), h("h2", {}, t("choose.title")), h("p", {}, t("choose.text"))];
       }
-      const titles = shelf.filter((item) => seat.chosen.includes(item.id)).map((item) => item.title);
+      const titles = shelf.filter((item) => seat.chosen.includes(item.id)).map((item) => t("title", { title: item.title }));
       const more = seat.chosen.length > 1 ? ["questions.common", "questions.differ", "questions.each"] : ["questions.about", "questions.who", "questions.end"];
       return [h("div", { class: "welcome-mark" }, icon("chat")), h("h2", {}, t("begin.title")), h("p", { class: "begin-books" }, Lectern.list(titles)),
         h("ul", { class: "suggestions" }, more.map((key) => h("li", {}, h("button", { type: "button", onclick: () => Lectern.say("composer", "fill", t(key)) }, t(key)))))];
@@ -233,7 +233,7 @@
         const left = value.phase === "reading" && p && p.seconds_left !== null && p.seconds_left !== undefined
           ? t("live.left", { time: Lectern.duration(p.seconds_left) }) : "";
         parts.push(h("p", {}, h("span", { class: "pulse" }), h("span", {}, text), left && h("span", { class: "state-more" }, left)));
-        if (value.phase === "loading" && value.detail) parts.push(h("p", { class: "fine" }, value.detail));
+        if (value.phase === "loading" && value.detail && p?.total) parts.push(h("p", { class: "fine" }, value.detail));
         parts.push(h("div", { class: "bar" + (share === null ? " unsure" : ""), role: "progressbar", aria: { label: text, valuemin: 0, valuemax: 100, ...(share === null ? {} : { valuenow: Math.floor(share * 100) }) } },
           h("span", { style: share === null ? {} : { width: share * 100 + "%" } })));
         if (value.phase === "reading" && p && p.total) {

@@ -185,7 +185,7 @@
       }
       panel.update(last);
     };
-    mounted.set(name, { panel, update });
+    mounted.set(name, { panel });
     gradio.watch("value", update);
     update();
   }
@@ -194,12 +194,15 @@
     mounted.get(name)?.panel[message]?.(data);
   }
 
+  // gradio writes the browser's language here; a screen reader must hear the one that is shown
+  const root = document.documentElement;
+  const told = () => { if (root.lang !== language) root.lang = language; };
+  new MutationObserver(told).observe(root, { attributes: true, attributeFilter: ["lang"] });
+  told();
+
   function redraw() {
-    document.documentElement.lang = language;
-    for (const { panel, update } of mounted.values()) {
-      panel.relabel?.();
-      update();
-    }
+    told();
+    for (const { panel } of mounted.values()) (panel.relabel || panel.draw)?.();
   }
 
   // ---- appearance: the system's, until the reader says otherwise
@@ -228,10 +231,5 @@
     },
     paint,
   };
-  // gradio writes the browser's language here; a screen reader must hear the one that is shown
-  const root = document.documentElement;
-  const told = () => { if (root.lang !== language) root.lang = language; };
-  new MutationObserver(told).observe(root, { attributes: true, attributeFilter: ["lang"] });
-  told();
   paint();
 })();

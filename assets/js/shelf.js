@@ -19,7 +19,7 @@
       const percent = Math.floor(item.progress * 100);
       return { text: percent ? t("shelf.stopped_at", { n: percent }) : t("shelf.stopped"), tone: "idle" };
     }
-    return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle" }[item.state] };
+    return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle", unread: "idle" }[item.state] };
   }
 
   Lectern.panel("shelf", (root, send, gradio) => {
@@ -112,8 +112,8 @@
       if (item.state === "reading" || item.state === "waiting") {
         actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
           { text: t("shelf.stop"), data: { focus: "act" } }));
-      } else if (item.state === "stopped" || item.state === "failed") {
-        const label = t(item.state === "failed" ? "shelf.again" : "shelf.resume");
+      } else if (item.state !== "read") {
+        const label = t({ failed: "shelf.again", unread: "shelf.begin" }[item.state] || "shelf.resume");
         actions.push(button(item.state === "failed" ? "again" : "play", label, () => send("resume", { id: item.id }),
           { text: label, data: { focus: "act" } }));
       }
@@ -172,7 +172,9 @@
     let value = {};
     function draw() {
       const entries = [];
-      for (const entry of arriving.values()) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
+      // a long book stands on the shelf before its tokens are counted
+      const opening = (entry) => !items.some((item) => item.state === "unread" && item.filename === entry.name);
+      for (const entry of [...arriving.values()].filter(opening)) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
       for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
       for (const item of items) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id }]);

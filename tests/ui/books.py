@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from engine.catalogue import find
+
 YEARS = (
     "first",
     "second",
@@ -34,6 +36,13 @@ def tale(*, chapters: int = 3, title: str = "The Lighthouse of Marrow Point") ->
             for place, year in enumerate(YEARS)
         ]
     return "".join(parts)
+
+
+def chapters_beyond(model: str) -> int:
+    """How many chapters of a tale are more than a model of the catalogue can hold."""
+    entry = find(model)
+    assert entry is not None
+    return entry.limit * 6 // 5 // 450
 
 
 def write_tale(path: Path, *, chapters: int = 3, title: str = "The Lighthouse of Marrow Point") -> Path:

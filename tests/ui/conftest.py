@@ -123,11 +123,11 @@ class Watch:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """``serve(home?, **environ)`` starts a server; it ends with the test."""
+    """``serve(home?, model?, **environ)`` starts a server; it ends with the test."""
     servers: list[Server] = []
 
-    def start(home: Path | None = None, **environ: str) -> Server:
-        server = Server(home=home or tmp_path / "home", environ=environ)
+    def start(home: Path | None = None, model: str = MODEL, **environ: str) -> Server:
+        server = Server(home=home or tmp_path / "home", model=model, environ=environ)
         servers.append(server)
         server.start()
         return server
@@ -170,9 +170,8 @@ def visit(chromium: Any, small_model: None) -> Iterator[Callable[..., tuple[Any,
         context.close()
 
 
-@pytest.fixture(scope="session")
-def small_model() -> None:
-    """SmolLM2, fetched and converted if it is not there yet. Skips where no source answers."""
+def have(name: str) -> None:
+    """Fetch and convert a model if it is not there yet; skip where no source answers."""
     from platformdirs import user_cache_path
 
     from engine.checkpoint import resolve
@@ -180,9 +179,21 @@ def small_model() -> None:
 
     cache = Path(os.environ.get("LECTERN_CACHE") or user_cache_path("lectern", appauthor=False))
     try:
-        resolve(MODEL, cache=cache)
+        resolve(name, cache=cache)
     except CheckpointNotFound as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def small_model() -> None:
+    have(MODEL)
+
+
+@pytest.fixture(scope="session")
+def default_model() -> str:
+    """The name of the embedded default, which is at hand."""
+    have("qwen2.5-coder-0.5b")
+    return "qwen2.5-coder-0.5b"
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 
 from app.library.store import Library
 from app.library.threads import Threads
-from tests.ui.books import write_broken_pdf, write_epub, write_tale
+from tests.ui.books import chapters_beyond, write_broken_pdf, write_epub, write_tale
+from tests.ui.conftest import MODEL
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -210,6 +211,26 @@ def test_a_reading_is_stopped_and_resumed(
     assert watch.faults == []
 
 
+def test_the_default_model_answers(
+    serve: Callable[..., Any],
+    visit: Callable[..., Any],
+    default_model: str,
+    tmp_path: Path,
+    shoot: Callable[[Any, str], None],
+) -> None:
+    page, watch = visit(serve(model=default_model))
+    page.wait_for_selector(".model-line strong:has-text('Qwen2.5-Coder')")
+    assert "often wrong" in page.locator(".model-line summary").inner_text()
+    page.set_input_files("#add-books", [str(write_tale(tmp_path / "tale.txt", chapters=1))])
+    wait_for_state(page, "Marrow Point", "read")
+    ask(page, QUESTION)
+    assert words(page)
+    stop(page)
+    assert reused(page) > 300
+    shoot(page, "default-model")
+    assert watch.faults == []
+
+
 HOSTILE_TITLE = "${alert(1)} {{constructor}} <img src=x onerror=alert(2)> `+alert(3)+`"
 HOSTILE_ANSWER = """Look: ![a chart](http://pictures.example/leak.png) and ![b][ref] <img src="http://pictures.example/2.png">
 <script>window.pwned = 1</script> <svg onload="window.pwned = 2"> [click](javascript:window.pwned=3)
@@ -231,7 +252,7 @@ def seed(home: Path, tmp_path: Path) -> None:
         document = library.add_document(owner, book, "<b>book</b>.txt").document
         library.rename_document(owner, document.id, HOSTILE_TITLE, ["<i>Mallory</i>"])
         large = tmp_path / "large.txt"
-        write_tale(large, chapters=160, title="A Very Long Tale")
+        write_tale(large, chapters=chapters_beyond(MODEL), title="A Very Long Tale")
         library.add_document(owner, large, "large.txt")
         library.refuse(owner, "<script>window.pwned = 6</script>.pdf", "“<img src=x onerror=alert(7)>” is damaged.")
         threads = Threads(library)
@@ -264,8 +285,12 @@ def test_titles_questions_and_answers_are_text(
         box.check()
     page.wait_for_selector(".context.over")
     said = page.locator(".context.over").inner_text()
-    assert re.search(r"[\d,]{6,} tokens are more than the 32,768 that this model can hold", said), said
+    assert re.search(r"[\d,]{6,} tokens are more than the [\d,]{6,} that this model can hold", said), said
     assert "A Very Long Tale" in said
+    # put there by the command line, it is read when its reader says so; this one cannot be
+    card(page, "A Very Long Tale").get_by_role("button", name="Read", exact=True).click()
+    wait_for_state(page, "A Very Long Tale", "failed")
+    assert "this model can hold" in card(page, "A Very Long Tale").locator(".reason").inner_text()
     page.fill("#question", "Does it fit?")
     assert page.locator(".send").is_disabled()
     shoot(page, "too-much")

@@ -92,15 +92,47 @@ def test_every_asset_is_used() -> None:
     assert {path.name for path in (ASSETS / "css").iterdir()} == set(SHEETS)
 
 
-@pytest.mark.parametrize(("space", "frames"), [(False, "'none'"), (True, "https://huggingface.co")])
-def test_the_page_may_ask_nobody_else(space: bool, frames: str) -> None:
+def client(*, space: bool = False, loopback: bool = True) -> TestClient:
     async def answer(_: object) -> PlainTextResponse:
         return PlainTextResponse("here")
 
-    client = TestClient(Guard(Starlette(routes=[Route("/", answer)]), space=space))
-    headers = client.get("/").headers
+    app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"])])
+    return TestClient(Guard(app, space=space, loopback=loopback), base_url="http://127.0.0.1:7860")
+
+
+@pytest.mark.parametrize(("space", "frames"), [(False, "'none'"), (True, "https://huggingface.co")])
+def test_the_page_may_ask_nobody_else(space: bool, frames: str) -> None:
+    headers = client(space=space).get("/").headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["connect-src"] == "'self'"
     assert policy["img-src"] == "'self' data: blob:"
     assert policy["frame-ancestors"] == frames
     assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://127.0.0.1:7860"}, 200),
+        ({"host": "localhost:7860", "origin": "http://localhost:7860"}, 200),
+        ({"host": "[::1]:7860"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1:8000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "evil.example:7860"}, 403),
+        ({"host": "evil.example:7860", "origin": "http://evil.example:7860"}, 403),
+    ],
+)
+def test_other_pages_of_the_same_browser_are_refused(headers: dict[str, str], status: int) -> None:
+    assert client().post("/", headers=headers).status_code == status
+
+
+def test_a_machine_that_serves_others_goes_by_any_name() -> None:
+    named = {"host": "library.local:7860", "origin": "http://library.local:7860"}
+    assert client(loopback=False).post("/", headers=named).status_code == 200
+    assert client(loopback=False).post("/", headers=named | {"origin": "http://evil.example"}).status_code == 403
+    # a Space's proxy keeps the name to itself
+    assert (
+        client(space=True).post("/", headers=named | {"origin": "https://someone-lectern.hf.space"}).status_code == 200
+    )
