@@ -23,7 +23,7 @@ def engine_table() -> list[str]:
     machine = found[-1]["machine"]
     lines = [
         f"Dense attention, {machine['processor']}, {machine['cores']} cores, bfloat16 (`make bench`, "
-        f"{found[-1]['when'][:10]}, medians of one run each). "
+        f"{found[-1]['when'][:10]}, one run each). "
         "The ceiling is the same operations at the rate of one large matrix product.",
         "",
         "| model | tokens | prefill, tokens/s | ceiling | peak memory | decode, tokens/s "
