@@ -16,7 +16,10 @@ from transformers import AttentionInterface
 
 from engine.kvcache import KVCache
 from engine.positions import DualChunk, Relation, rotate
+from engine.sparsity.policy import BLOCK, QUERY_BLOCK, Policy, View
+from engine.sparsity.recall import RecallGauge
 from kernels.attention import attention
+from kernels.sparse_attention import sparse_attention
 
 NAME = "lectern_dual_chunk"
 
@@ -30,7 +33,8 @@ class Step:
     """One forward pass: ``rows`` new tokens from ``start``, already counted in the cache's last extent.
 
     inv_freq: [dim / 2], the model's rotary frequencies; on_layer is called before each layer's attention with its
-    index, may raise to abandon the pass.
+    index, may raise to abandon the pass; policy chooses the keys of this step, None attends to all; gauge, if given,
+    is told what was chosen.
     """
 
     cache: KVCache
@@ -39,10 +43,19 @@ class Step:
     start: int
     rows: int
     on_layer: Callable[[int], None] | None = None
+    policy: Policy | None = None
+    gauge: RecallGauge | None = None
 
     def __post_init__(self) -> None:
         if self.dual_chunk.chunk(self.start) != self.dual_chunk.chunk(self.start + self.rows - 1):
             raise ValueError(f"tokens {self.start}..{self.start + self.rows - 1} straddle a chunk border")
+        if self.policy is not None and (self.cache.arena is None or self.start % BLOCK):
+            raise ValueError("choosing keys needs an arena and a start on a block border")
+
+    def holes(self) -> tuple[list[int], dict[int, int]]:
+        """See ``Arena.holes``; blocks before this step's rows."""
+        assert self.cache.arena is not None
+        return self.cache.arena.holes(self.cache.extents)
 
 
 class Merge:
@@ -102,6 +115,8 @@ def dual_chunk_attention(
     kv_heads, rows, dim = key.shape[1:]
     # contiguous once, so that folding the group into the rows is a view for every extent
     grouped = query[0].reshape(kv_heads, -1, rows, dim).contiguous()  # [kv_heads, group, rows, dim]
+    if step.policy is not None:
+        return _heads_last(_sparse(layer, grouped, scaling, step)), None
     queries = {Relation.INTRA: grouped}
     dual_chunk = step.dual_chunk
     chunk = dual_chunk.chunk(step.start)
@@ -122,7 +137,53 @@ def dual_chunk_attention(
                 scale=scaling,
             )
         )
-    return merge.result().to(query.dtype).permute(2, 0, 1, 3).flatten(1, 2)[None], None
+    return _heads_last(merge.result().to(query.dtype)), None
+
+
+def _heads_last(out: Tensor) -> Tensor:
+    """[kv_heads, group, rows, dim] -> [1, rows, heads, dim]"""
+    return out.permute(2, 0, 1, 3).flatten(1, 2)[None]
+
+
+def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:
+    """Attention to the blocks that the step's policy chooses, from the cache's arena."""
+    arena, dual_chunk, policy = step.cache.arena, step.dual_chunk, step.policy
+    assert arena is not None and policy is not None
+    chunk = dual_chunk.chunk(step.start)
+    first = step.start % dual_chunk.chunk_len
+    offsets = torch.arange(first, first + step.rows, device=grouped.device)
+    relations = [Relation.INTER, Relation.SUCCESSIVE, Relation.INTRA][max(0, 2 - chunk) :]
+    borders = [0, (chunk - 1) * dual_chunk.chunk_len, chunk * dual_chunk.chunk_len][max(0, 2 - chunk) :]
+    borders[0] = 0
+    turned = [rotate(grouped, dual_chunk.shift(relation, offsets), step.inv_freq) for relation in relations[:-1]]
+    empty, partial = step.holes()
+    view = View(
+        layer=layer,
+        queries=torch.stack([*turned, grouped]),
+        key=arena.data[layer, 0],
+        means=arena.means[layer],
+        start=step.start,
+        borders=borders,
+        scale=scaling,
+        empty=empty,
+        partial=partial,
+    )
+    chosen = policy.choose(view)
+    if step.gauge is not None:
+        step.gauge.look(view, chosen)
+    return sparse_attention(
+        view.queries,
+        view.key,
+        arena.data[layer, 1],
+        chosen.blocks,
+        chosen.counts,
+        start=step.start,
+        borders=borders,
+        block=BLOCK,
+        query_block=QUERY_BLOCK,
+        scale=scaling,
+        partial=partial,
+    )
 
 
 def register() -> str:

@@ -38,7 +38,8 @@ class EngineConfig:
     """What a session is started with.
 
     folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
-    nothing; chunk_tokens: None for the device's default; threads: None for all cores.
+    nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
+    keys (``engine.sparsity.NAMES``), None for the device's default.
     """
 
     folder: Path
@@ -51,12 +52,20 @@ class EngineConfig:
     device: Literal["cpu", "cuda"]
     chunk_tokens: int | None = None
     threads: int | None = None
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
             raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be 1 or more, not {self.threads}")
+
+    @property
+    def prefill_policy(self) -> str:
+        if self.policy is not None:
+            return self.policy
+        # on a GPU until its kernels exist: plain matrix products would be slower than flash attention
+        return "dense" if self.device == "cuda" else "block"
 
     @property
     def prefill_tokens(self) -> int:

@@ -8,6 +8,8 @@ EngineError
 ├── StorageFull(needed, free)
 ├── NumericalFailure(layer, position)
 ├── OutOfMemory(needed)
+├── UnknownPolicy(name, known)
+├── SparsityConfigBad(path, reason)
 ├── WorkerDied(exit_code)
 └── EngineFailure(reason)
 """
@@ -135,3 +137,23 @@ class EngineFailure(EngineError):
 
     def __str__(self) -> str:
         return f"The engine failed: {self.reason}. What was read so far is kept; the log has the details."
+
+
+class UnknownPolicy(EngineError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return f"There is no way to read called {self.name!r}: choose one of {', '.join(self.known)}."
+
+
+class SparsityConfigBad(EngineError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The file of attention budgets {self.path} does not fit: {self.reason}. Correct it, or remove it."

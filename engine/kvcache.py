@@ -2,6 +2,9 @@
 
 An extent lies within one Dual Chunk Attention chunk and one segment of the prompt, so that one rotation of the query
 serves all of it and no extent has a hole. Nothing is ever concatenated: attention goes over the extents and merges.
+
+A long prefill keeps them in an arena, one run of memory a layer and head with a row a position, since choosing blocks
+of keys has to gather from all of them at once.
 """
 
 from __future__ import annotations
@@ -60,12 +63,86 @@ class KVShape:
         return Extent(start, length, data)
 
 
+class Arena:
+    """Keys and values by position, and the mean key of every ``block`` of them.
+
+    data: [layers, 2, kv_heads, capacity, dim]; means: [layers, kv_heads, capacity / block, dim]. Positions that no
+    extent covers hold nothing: ``holes`` names their blocks.
+    """
+
+    def __init__(self, shape: KVShape, capacity: int, block: int) -> None:
+        capacity = -(-capacity // block) * block
+        self.block = block
+        self.capacity = capacity
+        sizes = (shape.layers, 2, shape.kv_heads, capacity, shape.dim)
+        # a system gives memory when it is written: what is asked for here costs nothing yet
+        self.data = torch.empty(sizes, dtype=shape.dtype, device=shape.device)
+        self.means = torch.empty(
+            (shape.layers, shape.kv_heads, capacity // block, shape.dim), dtype=shape.dtype, device=shape.device
+        )
+
+    def extent(self, start: int, length: int) -> Extent:
+        """A view of positions from ``start``."""
+        return Extent(start, length, self.data[:, :, :, start : start + length])
+
+    def holds(self, extent: Extent) -> bool:
+        return extent.data.untyped_storage().data_ptr() == self.data.untyped_storage().data_ptr()
+
+    def put(self, extent: Extent) -> Extent:
+        """Copy an extent of other memory to its place."""
+        own = self.extent(extent.start, extent.length)
+        for layer in range(len(self.data)):
+            own.data[layer].copy_(extent.data[layer, :, :, : extent.length])
+            self.summarize(layer, own.start, own.end)
+        return own
+
+    def summarize(self, layer: int, start: int, end: int) -> None:
+        """Renew the means of the blocks that positions ``start`` .. ``end`` touch, the last as far as it is full."""
+        first, full = start // self.block, end // self.block
+        keys = self.data[layer, 0]
+        if full > first:
+            whole = keys[:, first * self.block : full * self.block]
+            whole = whole.view(len(whole), full - first, self.block, -1)
+            self.means[layer, :, first:full] = whole.mean(2, dtype=torch.float32)
+        if end % self.block:
+            self.means[layer, :, full] = keys[:, full * self.block : end].mean(1, dtype=torch.float32)
+
+    def holes(self, extents: list[Extent]) -> tuple[list[int], dict[int, int]]:
+        """(blocks without any token, blocks with fewer than they could hold -> how many), up to the last extent."""
+        empty: list[int] = []
+        partial: dict[int, int] = {}
+        position = 0
+        for extent in extents:
+            if extent.start > position:
+                # segments begin at page borders, so a gap ends where a block does
+                if position % self.block:
+                    partial[position // self.block] = position % self.block
+                empty.extend(range(-(-position // self.block), extent.start // self.block))
+            position = extent.end
+        return empty, partial
+
+
 class KVCache:
     """The extents of one prompt in order of position. The last one is where new tokens are written."""
 
-    def __init__(self, shape: KVShape) -> None:
+    def __init__(self, shape: KVShape, arena: Arena | None = None) -> None:
         self.shape = shape
+        self.arena = arena
         self.extents: list[Extent] = []
+
+    def allocate(self, start: int, length: int) -> Extent:
+        """An extent for ``length`` new tokens, in the arena if there is one with room."""
+        if self.arena is not None and start + length <= self.arena.capacity:
+            return self.arena.extent(start, length)
+        return self.shape.allocate(start, length, length)
+
+    def join_last(self) -> None:
+        """Make one extent of the last two if they lie side by side in the arena. They must be of one DCA chunk."""
+        if self.arena is None or len(self.extents) < 2:
+            return
+        before, last = self.extents[-2:]
+        if before.end == last.start and self.arena.holds(before) and self.arena.holds(last):
+            self.extents[-2:] = [self.arena.extent(before.start, before.length + last.length)]
 
     @property
     def end(self) -> int:
@@ -101,4 +178,6 @@ class KVCache:
         first = extent.length - key.shape[1]
         extent.data[layer, 0, :, first : extent.length] = key
         extent.data[layer, 1, :, first : extent.length] = value
+        if self.arena is not None and self.arena.holds(extent):
+            self.arena.summarize(layer, extent.start + first, extent.end)
         return extent

@@ -15,13 +15,19 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from engine import attention
+from engine import attention, sparsity
 from engine.config import EngineConfig
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.positions import DualChunk
+from engine.sparsity import Budgets, read_budgets
+from engine.sparsity.recall import RecallGauge
 
 FAMILIES = ("llama", "qwen2", "qwen3")
+
+# a matrix product's speed over that of attention, for the time left
+DENSE_SLOWNESS = 3.3
+SPARSE_SLOWNESS = 2.5
 
 
 class LanguageModel:
@@ -55,19 +61,37 @@ class LanguageModel:
             device=self.device,
         )
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
+        self.policy = sparsity.make(config.prefill_policy, self._budgets(config))
+        self.gauge = RecallGauge()
         embedding = self.model.get_input_embeddings().weight.numel()
         self.layer_parameters = int(sum(p.numel() for p in self.model.model.parameters()) - embedding)
 
+    def _budgets(self, config: EngineConfig) -> Budgets:
+        return read_budgets(config.folder, layers=self.shape.layers, heads=self.heads, kv_heads=self.shape.kv_heads)
+
+    def reads_sparsely(self, start: int, rows: int) -> bool:
+        """Whether a chunk of ``rows`` from position ``start`` chooses its keys. Depends on nothing else."""
+        far = start >= sparsity.CROSSOVER and rows >= sparsity.LEAST_ROWS
+        return self.policy is not None and far and start % sparsity.BLOCK == 0
+
     def work(self, before: int, tokens: int) -> float:
-        """Floating-point operations of a dense prefill of ``tokens`` after ``before``."""
-        pairs = before * tokens + tokens * tokens / 2
-        return 2.0 * self.layer_parameters * tokens + 4.0 * self.heads * self.shape.dim * self.shape.layers * pairs
+        """The time of a prefill of ``tokens`` after ``before``, in operations at the speed of a matrix product.
+
+        Attention runs slower than that; by how much was measured on a CPU (tests.bench.prefill).
+        """
+        if self.policy is not None and self.reads_sparsely(before // sparsity.BLOCK * sparsity.BLOCK, tokens):
+            pairs, slowness = tokens * self.policy.keys(before), SPARSE_SLOWNESS
+        else:
+            pairs, slowness = before * tokens + tokens * tokens / 2, DENSE_SLOWNESS
+        attention = 4.0 * self.heads * self.shape.dim * self.shape.layers * pairs
+        return 2.0 * self.layer_parameters * tokens + slowness * attention
 
     @torch.inference_mode()
     def hidden(
         self, ids: array[int], start: int, cache: KVCache, on_layer: Callable[[int], None] | None = None
     ) -> Tensor:
         """Run ``ids`` at positions from ``start``, already counted in the cache's last extent: [rows, hidden]."""
+        sparse = cache.arena is not None and self.reads_sparsely(start, len(ids))
         step = attention.Step(
             cache=cache,
             dual_chunk=self.dual_chunk,
@@ -75,6 +99,8 @@ class LanguageModel:
             start=start,
             rows=len(ids),
             on_layer=on_layer,
+            policy=self.policy if sparse else None,
+            gauge=self.gauge,
         )
         first = start % self.dual_chunk.chunk_len
         tokens = torch.tensor(ids, dtype=torch.long, device=self.device)[None]
@@ -95,7 +121,7 @@ class LanguageModel:
 
         Whatever fails, the cache is left as it was. Raises NumericalFailure before anything wrong can be kept.
         """
-        extent = self.shape.allocate(start, len(ids), len(ids))
+        extent = cache.allocate(start, len(ids))
         cache.append(extent)
         try:
             hidden = self.hidden(ids, start, cache, on_layer)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 from array import array
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from engine.kvcache import Extent, KVCache, KVShape
+from engine.kvcache import Arena, Extent, KVCache, KVShape
 from engine.protocol import Prompt
 from engine.snapshots import Damaged, Layout, Run, Store, open_data, piece_key, piece_lengths
 
@@ -36,11 +37,15 @@ class Pages:
         self.store = store
         self._open: OrderedDict[Path, tuple[mmap.mmap, Tensor]] = OrderedDict()
 
-    def open(self, prompt: Prompt, *, leave: int) -> tuple[KVCache, int, bytes]:
-        """A cache of the longest kept prefix, but for the last ``leave`` tokens of the prompt: cache, tokens, key."""
-        cache = KVCache(self.shape)
+    def open(
+        self, prompt: Prompt, *, leave: int, arena: Callable[[int], Arena | None] = lambda _: None
+    ) -> tuple[KVCache, int, bytes]:
+        """A cache of the longest kept prefix, but for the last ``leave`` tokens of the prompt: cache, tokens, key.
+
+        ``arena`` is asked, with the tokens found, for an arena to copy them to; without one they stay mapped.
+        """
         if self.store is None:
-            return cache, 0, b""
+            return KVCache(self.shape, arena(0)), 0, b""
         while True:
             runs, found, key = self.store.find(prompt)
             spare = found - (prompt.tokens - leave)
@@ -51,8 +56,9 @@ class Pages:
             except Damaged:
                 # dropped by _extent: look again for what is still whole
                 continue
+            cache = KVCache(self.shape, arena(found))
             for extent in extents:
-                cache.append(extent)
+                cache.append(extent if cache.arena is None else cache.arena.put(extent))
             return cache, found, key
 
     def _shorten(self, prompt: Prompt, runs: list[Run], found: int, spare: int) -> tuple[list[Run], int, bytes]:

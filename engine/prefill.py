@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from engine.errors import ContextTooLong, OutOfMemory
-from engine.kvcache import Extent, KVCache
+from engine.kvcache import Arena, Extent, KVCache
 from engine.model import LanguageModel
 from engine.pages import Pages
 from engine.positions import DualChunk
 from engine.protocol import PAGE_TOKENS, Progress, Prompt
+from engine.sparsity import BLOCK
 
 log = logging.getLogger(__name__)
 
-# how often progress is told, and how long one chunk may take before smaller ones are read, in seconds
+# how often progress is told, in seconds
 PROGRESS_SECONDS = 0.4
-CHUNK_SECONDS = 20.0
 
 
 class _Cancelled(Exception):
@@ -85,11 +85,6 @@ class Meter:
         self._rate: float | None = None
         self.done = reused
 
-    @property
-    def rate(self) -> float | None:
-        """Operations a second of the latest chunks."""
-        return self._rate
-
     def finished(self, before: int, tokens: int, seconds: float) -> None:
         work = self._model.work(before, tokens)
         self._work_left = max(0.0, self._work_left - work)
@@ -141,7 +136,18 @@ def read(
         raise ContextTooLong(prompt.end, limit)
     if not prompt.tokens:
         raise ValueError("a prompt needs at least one token")
-    cache, reused, key = pages.open(prompt, leave=1 if need_last else 0)
+
+    def arena(found: int) -> Arena | None:
+        """An arena for the whole prompt, if any chunk of what is left will choose its keys."""
+        for start, ids in remaining(prompt, found):
+            while ids:
+                chunk = next_chunk(start, ids, model.dual_chunk, chunk_tokens)
+                if model.reads_sparsely(chunk.start, len(chunk.ids)):
+                    return Arena(model.shape, prompt.end, BLOCK)
+                start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
+        return None
+
+    cache, reused, key = pages.open(prompt, leave=1 if need_last else 0, arena=arena)
     work, context = 0.0, reused
     for _, ids in remaining(prompt, reused):
         work += model.work(context, len(ids))
@@ -155,7 +161,6 @@ def read(
         start, ids = chunk_start, chunk_ids
         while ids and finished:
             before = cache.tokens
-            size = chunk_size(model, before, meter.rate, size)
             chunk = next_chunk(start, ids, model.dual_chunk, size)
             begun = time.perf_counter()
             try:
@@ -169,19 +174,28 @@ def read(
                 size = max(PAGE_TOKENS, size // 2 // PAGE_TOKENS * PAGE_TOKENS)
                 log.warning("out of memory: chunks of %d tokens from now on", size)
                 continue
-            key, kept = pages.keep(key, extent, chunk.ids, {"written_by": "prefill"})
-            cache.replace_last(kept)
+            key, kept = pages.keep(key, extent, chunk.ids, provenance(model, chunk))
+            if cache.arena is None:
+                cache.replace_last(kept)
+            elif len(cache.extents) > 1 and together(model.dual_chunk, *cache.extents[-2:]):
+                cache.join_last()
             meter.finished(before, len(chunk.ids), time.perf_counter() - begun)
             tell(emit, meter.progress(force=True))
             start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
     return Reading(cache=cache, reused=reused, prefilled=meter.done - reused, key=key, hidden=hidden, finished=finished)
 
 
-def chunk_size(model: LanguageModel, context: int, rate: float | None, size: int) -> int:
-    """``size``, or less where the context has grown so long that such a chunk would take too long to stop."""
-    while rate is not None and size > PAGE_TOKENS and model.work(context, size) > rate * CHUNK_SECONDS:
-        size = max(PAGE_TOKENS, size // 2 // PAGE_TOKENS * PAGE_TOKENS)
-    return size
+def together(dual_chunk: DualChunk, before: Extent, last: Extent) -> bool:
+    return dual_chunk.chunk(before.start) == dual_chunk.chunk(last.start)
+
+
+def provenance(model: LanguageModel, chunk: Chunk) -> dict[str, str]:
+    """How a chunk was read, to be kept with it."""
+    recall = model.gauge.take()
+    if model.policy is None or recall is None:
+        return {"written_by": "prefill", "policy": "dense"}
+    measured = {"recall": f"{recall.mean:.4f}", "recall_low": f"{recall.low:.4f}"}
+    return {"written_by": "prefill", "policy": model.policy.name, **measured}
 
 
 def tell(emit: Callable[[Progress], None], progress: Progress | None) -> None:

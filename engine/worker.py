@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.config import EngineConfig
 from engine.errors import EngineError, EngineFailure, OutOfMemory
+from engine.machine import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def main(connection: Connection, config: EngineConfig) -> None:
             os.nice(NICENESS)
     # threads that wait by spinning take the cores from a browser on the same machine, and from one another
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     inbox = Inbox(connection)
     threading.Thread(target=inbox.listen, name="inbox", daemon=True).start()
     from engine.session import Session

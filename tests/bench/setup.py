@@ -14,9 +14,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from engine import checkpoint
 from engine.config import EngineConfig, default_device, default_dtype
+from engine.machine import keep_freed_memory
 from engine.protocol import ModelInfo, Prompt, Segment
 from engine.session import Session
 from engine.tokenizer import Tokenizer
+
+keep_freed_memory()
 
 DEFAULT_TEXT = Path(__file__).resolve().parents[3] / "shared" / "books" / "war-and-peace.txt"
 
@@ -40,8 +43,12 @@ def config(
     chunk_size: int | None = None,
     local_size: int | None = None,
     chunk_tokens: int | None = None,
+    policy: str | None = None,
 ) -> EngineConfig:
-    """A session's settings; ``chunk_size`` and ``local_size`` override the model's Dual Chunk Attention."""
+    """A session's settings; ``chunk_size`` and ``local_size`` override the model's Dual Chunk Attention.
+
+    policy: None or "default" for what people get.
+    """
     return EngineConfig(
         folder=Path(info.folder),
         readings=readings,
@@ -52,6 +59,7 @@ def config(
         dtype=info.dtype,  # type: ignore[arg-type]
         device=info.device,  # type: ignore[arg-type]
         chunk_tokens=chunk_tokens,
+        policy=None if policy == "default" else policy,
     )
 
 

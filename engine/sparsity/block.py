@@ -1,0 +1,78 @@
+"""Blocks of keys by estimated attention mass, so many a head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.sparsity.budgets import Budgets
+from engine.sparsity.policy import BLOCK, LOCAL, QUERY_BLOCK, SINK, Chosen, View
+from kernels.block_scores import block_scores
+
+# every so many rows of a query block stand for it
+STRIDE = 8
+
+
+class BlockPolicy:
+    """The blocks with the most estimated mass for each query block, up to the head's budget, and sink and local ones.
+
+    Mass is estimated with the blocks' mean keys against the exact mass of what is attended to anyway. Budgets differ
+    by head (``engine.sparsity.budgets``): equal ones need several times the keys for the same loss.
+    """
+
+    name = "block"
+
+    def __init__(self, budgets: Budgets) -> None:
+        self.budgets = budgets
+
+    def keys(self, context: int) -> float:
+        return SINK + LOCAL + QUERY_BLOCK / 2 + self.budgets.mean(context)
+
+    def choose(self, view: View) -> Chosen:
+        scores = block_scores(
+            view.queries,
+            view.key,
+            view.means,
+            start=view.start,
+            borders=view.borders,
+            block=BLOCK,
+            query_block=QUERY_BLOCK,
+            scale=view.scale,
+            sink=SINK,
+            local=LOCAL,
+            stride=STRIDE,
+            empty=view.empty,
+        )
+        return top_blocks(
+            scores, [self.budgets.keys(view.layer, head, view.start) for head in range(len(scores))], view
+        )
+
+
+def top_blocks(scores: Tensor, keys: list[int], view: View) -> Chosen:
+    """The best blocks for ``keys[head]`` keys, with the sink and local ones.
+
+    scores: [kv_heads, query blocks, blocks], -inf for those that are attended to anyway or cannot be.
+    """
+    kept = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    for head, budget in enumerate(keys):
+        most = min(budget // BLOCK, scores.shape[2])
+        if most:
+            best = scores[head].topk(most, -1)
+            kept[head].scatter_(1, best.indices, best.values > float("-inf"))
+    return listed(kept, view)
+
+
+def listed(kept: Tensor, view: View) -> Chosen:
+    """``kept`` with the sink and local blocks. kept: [kv_heads, query blocks, blocks], changed in place."""
+    for number in range(view.query_blocks):
+        own = (view.start + number * QUERY_BLOCK) // BLOCK
+        kept[:, number, : min(SINK // BLOCK, own)] = True
+        kept[:, number, max(0, own - LOCAL // BLOCK) : own] = True
+        kept[:, number, own:] = False
+    if len(view.empty):
+        kept[:, :, torch.tensor(list(view.empty), device=kept.device)] = False
+    counts = kept.sum(-1, dtype=torch.int32)
+    most = int(counts.max())
+    # stable: kept blocks first, each group in ascending order
+    order = kept.logical_not().to(torch.uint8).sort(dim=-1, stable=True).indices[..., :most]
+    return Chosen(order.to(torch.int32), counts)

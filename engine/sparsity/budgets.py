@@ -1,0 +1,93 @@
+"""How many keys each head may choose: from the checkpoint's ``sparse_attention_config.json``, or our own defaults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import SparsityConfigBad
+
+FILE = "sparse_attention_config.json"
+# for a model without budgets of its own, in keys
+UNIFORM = 2048
+# budgets hold at this length and grow with its square root: a longer text has more worth looking at
+LENGTH = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """keys[layer][kv_head]: keys to choose, sink and local ones apart, at ``LENGTH`` tokens of context."""
+
+    table: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def uniform(cls, layers: int, kv_heads: int, keys: int = UNIFORM) -> Budgets:
+        return cls(((keys,) * kv_heads,) * layers)
+
+    def keys(self, layer: int, head: int, context: int) -> int:
+        """For a query after ``context`` tokens."""
+        return int(self.table[layer][head] * max(1.0, context / LENGTH) ** 0.5)
+
+    def mean(self, context: int) -> float:
+        """Over all heads; never more than there is."""
+        every = [min(context, self.keys(layer, head, context)) for layer, row in enumerate(self.table)
+                 for head in range(len(row))]  # fmt: skip
+        return sum(every) / len(every)
+
+
+def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Budgets:
+    """The budgets beside a checkpoint, uniform ones where it has none. Raises SparsityConfigBad.
+
+    The file is a list, one object a layer, of {"query head": [kind, vertical, slash, score]}, as Qwen2.5-1M has it. Of
+    "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; our own kind "block" uses the
+    first number alone.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return Budgets.uniform(layers, kv_heads)
+    try:
+        found: Any = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SparsityConfigBad(str(path), f"not JSON: {error}") from error
+    if not isinstance(found, list) or len(found) != layers:
+        count = len(found) if isinstance(found, list) else "no list of"
+        raise SparsityConfigBad(str(path), f"it has {count} layers, the model {layers}")
+    group = heads // kv_heads
+    table = []
+    for number, layer in enumerate(found):
+        if not isinstance(layer, dict) or sorted(layer) != sorted(map(str, range(heads))):
+            raise SparsityConfigBad(str(path), f"layer {number} does not list heads 0 to {heads - 1}")
+        each = [_keys(path, number, head, layer[str(head)]) for head in range(heads)]
+        table.append(tuple(max(each[first : first + group]) for first in range(0, heads, group)))
+    return Budgets(tuple(table))
+
+
+def _keys(path: Path, layer: int, head: int, entry: Any) -> int:
+    good = isinstance(entry, list) and len(entry) >= 3 and entry[0] in ("vertical_and_slash", "block")
+    if not good or not all(isinstance(number, int) and number >= 0 for number in entry[1:3]):
+        raise SparsityConfigBad(str(path), f'head {head} of layer {layer} is {entry!r}, not ["block", keys, 0, score]')
+    keys = int(entry[1]) + (int(entry[2]) if entry[0] == "vertical_and_slash" else 0)
+    if keys == 0:
+        raise SparsityConfigBad(str(path), f"head {head} of layer {layer} has a budget of 0 keys")
+    return keys
+
+
+def write_budgets(
+    folder: Path, table: Sequence[Sequence[int]], *, group: int, scores: Sequence[Sequence[float]]
+) -> Path:
+    """Write ``table`` ([layers][kv_heads] keys) and what was measured for each head; returns the file."""
+    layers = []
+    for row, measured in zip(table, scores, strict=True):
+        layers.append(
+            {
+                str(head * group + member): ["block", int(keys), 0, round(float(score), 6)]
+                for head, (keys, score) in enumerate(zip(row, measured, strict=True))
+                for member in range(group)
+            }
+        )
+    path = folder / FILE
+    path.write_text(json.dumps(layers, indent=0), "utf-8")
+    return path

@@ -1,0 +1,53 @@
+"""How much of each query block's attention goes to each block of keys, estimated from the blocks' mean keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kernels.block_scores import reference
+
+__all__ = ["block_scores"]
+
+
+def block_scores(
+    queries: Tensor,
+    key: Tensor,
+    means: Tensor,
+    *,
+    start: int,
+    borders: Sequence[int],
+    block: int,
+    query_block: int,
+    scale: float,
+    sink: int,
+    local: int,
+    stride: int,
+    empty: Sequence[int] = (),
+) -> Tensor:
+    """The share of attention that a block of keys gets, averaged over every ``stride``-th row of a query block.
+
+    Blocks before ``sink`` and those that begin ``local`` tokens before the query block or later are attended to
+    anyway: they count in the total, exactly, and have no score of their own (-inf).
+
+    queries, key, start, borders, block, query_block, scale: as for ``sparse_attention``; means: [kv_heads, blocks,
+    dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key.
+    Returns [kv_heads, query blocks, start // block + blocks of the rows] in float32.
+    """
+    if sink % block or local % block:
+        raise ValueError(f"sink {sink} and local {local} must be multiples of {block}")
+    return reference.block_scores(
+        queries,
+        key,
+        means,
+        start=start,
+        borders=borders,
+        block=block,
+        query_block=query_block,
+        scale=scale,
+        sink=sink,
+        local=local,
+        stride=stride,
+        empty=empty,
+    )

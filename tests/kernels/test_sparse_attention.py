@@ -1,0 +1,195 @@
+"""Attention to listed blocks, and the scores that blocks are listed by, against their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels.block_scores import block_scores
+from kernels.parallel import each
+from kernels.sparse_attention import sparse_attention
+from tests import tolerances
+
+BLOCK, QUERY_BLOCK = 16, 32
+SCALE = 0.17
+
+
+def made(
+    variants: int, heads: int, group: int, rows: int, capacity: int, dim: int, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(rows * 1000 + capacity)
+    shapes = ((variants, heads, group, rows, dim), (heads, capacity, dim), (heads, capacity, dim))
+    queries, key, value = (torch.randn(shape, generator=generator).to(dtype) for shape in shapes)
+    return queries, key, value
+
+
+def lists(heads: int, rows: int, start: int, share: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(blocks, counts, mask [heads, rows, start + rows]): a random share of the blocks before each query block."""
+    generator = torch.Generator().manual_seed(start + rows)
+    query_blocks = -(-rows // QUERY_BLOCK)
+    most = (start + rows) // BLOCK + 1
+    # what lies behind the counts must never be looked at
+    blocks = torch.full((heads, query_blocks, most), 1 << 20, dtype=torch.int32)
+    counts = torch.zeros((heads, query_blocks), dtype=torch.int32)
+    mask = torch.zeros((heads, rows, start + rows), dtype=torch.bool)
+    for head in range(heads):
+        for number in range(query_blocks):
+            own = start + number * QUERY_BLOCK
+            chosen = (torch.rand(own // BLOCK, generator=generator) < share).nonzero()[:, 0]
+            blocks[head, number, : len(chosen)] = chosen.to(torch.int32)
+            counts[head, number] = len(chosen)
+            for row in range(number * QUERY_BLOCK, min(rows, (number + 1) * QUERY_BLOCK)):
+                for block in chosen.tolist():
+                    mask[head, row, block * BLOCK : (block + 1) * BLOCK] = True
+                mask[head, row, own : start + row + 1] = True
+    return blocks, counts, mask
+
+
+def scores(queries: Tensor, key: Tensor, borders: list[int]) -> Tensor:
+    """[kv_heads, group, rows, keys], each key met by its variant."""
+    variant = torch.zeros(key.shape[1], dtype=torch.long)
+    for number, border in enumerate(borders):
+        variant[border:] = number
+    every = torch.einsum("vhgrd,hkd->vhgrk", queries.double(), key.double()) * SCALE
+    return every.gather(0, variant.expand(1, *every.shape[1:]))[0]
+
+
+@pytest.mark.parametrize(
+    ("start", "rows", "borders"),
+    [
+        (0, 31, [0]),
+        (0, 257, [0]),
+        (64, 33, [0]),
+        (160, 96, [0, 96]),
+        (320, 65, [0, 96, 192]),
+        (320, 200, [0, 160, 320]),
+    ],
+)
+@pytest.mark.parametrize(("heads", "group", "dim"), [(1, 1, 16), (2, 3, 64), (3, 4, 40)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_sparse_attention_attends_to_what_is_listed(
+    start: int, rows: int, borders: list[int], heads: int, group: int, dim: int, share: float
+) -> None:
+    queries, key, value = made(len(borders), heads, group, rows, start + rows + 7, dim)
+    blocks, counts, mask = lists(heads, rows, start, share)
+    found = sparse_attention(
+        queries, key, value, blocks, counts,
+        start=start, borders=borders, block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE,
+    )  # fmt: skip
+    logits = scores(queries, key[:, : start + rows], borders).masked_fill(~mask[:, None], float("-inf"))
+    wanted = torch.einsum("hgrk,hkd->hgrd", logits.softmax(-1), value[:, : start + rows].double())
+    assert (found.double() - wanted).abs().max() < tolerances.FLOAT32_ATTENTION
+
+
+def test_partial_blocks_show_only_the_keys_they_hold() -> None:
+    queries, key, value = made(1, 2, 2, 40, 136, 16)
+    key[:, 37:48] = 1e3  # a hole may hold anything finite: its weight must be exactly nothing
+    value[:, 37:48] = 1e30
+    blocks, counts, mask = lists(2, 40, 96, 1.0)
+    mask[:, :, 37:48] = False
+    found = sparse_attention(
+        queries, key, value, blocks, counts,
+        start=96, borders=[0], block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE, partial={2: 5},
+    )  # fmt: skip
+    logits = scores(queries, key, [0]).masked_fill(~mask[:, None], float("-inf"))
+    wanted = torch.einsum("hgrk,hkd->hgrd", logits.softmax(-1), value.double())
+    assert (found.double() - wanted).abs().max() < tolerances.FLOAT32_ATTENTION
+
+
+def test_long_rows_are_cut_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kernels.sparse_attention import reference
+
+    queries, key, value = made(1, 1, 2, 64, 192, 16)
+    blocks, counts, _ = lists(1, 64, 128, 1.0)
+
+    def run() -> Tensor:
+        return sparse_attention(
+            queries, key, value, blocks, counts,
+            start=128, borders=[0], block=BLOCK, query_block=QUERY_BLOCK * 2, scale=SCALE,
+        )  # fmt: skip
+
+    blocks, counts = blocks[:, :1], counts[:, :1]
+    whole = run()
+    monkeypatch.setattr(reference, "_SCORES", 1)
+    assert (run() - whole).abs().max() < tolerances.FLOAT32_ATTENTION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"borders": [0, 8]},
+        {"borders": [16]},
+        {"start": 5},
+        {"start": 1000},
+        {"query_block": 24},
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+    queries, key, value = made(1, 1, 1, 32, 64, 16)
+    blocks, counts = torch.zeros((1, 1, 1), dtype=torch.int32), torch.ones((1, 1), dtype=torch.int32)
+    given: dict[str, object] = {"start": 16, "borders": [0], "block": BLOCK, "query_block": QUERY_BLOCK, "scale": 1.0}
+    with pytest.raises(ValueError):
+        sparse_attention(queries, key, value, blocks, counts, **(given | change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("start", "rows", "borders"), [(320, 65, [0]), (320, 200, [0, 160, 320]), (256, 129, [0, 128])]
+)
+@pytest.mark.parametrize("stride", [1, 8])
+def test_scores_are_the_shares_of_blocks_of_like_keys(start: int, rows: int, borders: list[int], stride: int) -> None:
+    """Where all keys of a block are the same its mean says all, so that the estimate is exact."""
+    sink, local = 32, 64
+    queries, key, _ = made(len(borders), 2, 3, rows, -(-(start + rows) // BLOCK) * BLOCK, 16)
+    key = key.view(2, -1, BLOCK, 16)[:, :, :1].expand(-1, -1, BLOCK, -1).reshape(key.shape).contiguous()
+    found = block_scores(
+        queries, key, key.view(2, -1, BLOCK, 16).mean(2),
+        start=start, borders=borders, block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE,
+        sink=sink, local=local, stride=stride, empty=[3],
+    )  # fmt: skip
+    logits = scores(queries, key[:, : start + rows], borders)
+    later = torch.arange(start + rows)[None, :] > torch.arange(start, start + rows)[:, None]
+    logits = logits.masked_fill(later, float("-inf"))
+    logits[..., 3 * BLOCK : 4 * BLOCK] = float("-inf")
+    for number in range(-(-rows // QUERY_BLOCK)):
+        own = start + number * QUERY_BLOCK
+        mine = slice(number * QUERY_BLOCK, min(rows, (number + 1) * QUERY_BLOCK))
+        sampled = logits[:, :, mine][:, :, stride // 2 :: stride]
+        if sampled.shape[2] == 0:
+            continue
+        # what lies between the local keys and the query block counts too
+        share = sampled.softmax(-1).mean((1, 2))
+        candidates = range(sink // BLOCK, (own - local) // BLOCK)
+        for block in range(found.shape[2]):
+            if block in candidates and block != 3:
+                wanted = share[:, block * BLOCK : (block + 1) * BLOCK].sum(-1)
+                assert (found[:, number, block].double() - wanted).abs().max() < 1e-5
+            else:
+                assert (found[:, number, block] == float("-inf")).all()
+
+
+def test_scores_need_whole_blocks() -> None:
+    queries, key, _ = made(1, 1, 1, 32, 64, 16)
+    with pytest.raises(ValueError, match="multiples"):
+        block_scores(
+            queries, key, key[:, ::16],
+            start=0, borders=[0], block=16, query_block=32, scale=1.0, sink=10, local=16, stride=8,
+        )  # fmt: skip
+
+
+def test_each_runs_every_piece_and_raises_what_failed() -> None:
+    threads = torch.get_num_threads()
+    seen: list[int] = []
+    each(seen.append, range(50))
+    assert sorted(seen) == list(range(50))
+
+    def fails(piece: int) -> None:
+        if piece == 3:
+            raise MemoryError(piece)
+
+    with pytest.raises(MemoryError):
+        each(fails, range(50))
+    assert torch.get_num_threads() == threads
+    assert math.isfinite(torch.randn(64, 64).mm(torch.randn(64, 64)).sum().item())
