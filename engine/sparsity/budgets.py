@@ -11,6 +11,8 @@ from typing import Any
 from engine.errors import SparsityConfigBad
 
 FILE = "sparse_attention_config.json"
+# budgets that we measured for the models Lectern comes with, by the name of their folder
+MEASURED = Path(__file__).parent / "measured"
 # for a model without budgets of its own, in keys
 UNIFORM = 2048
 # budgets hold at this length and grow with its square root: a longer text has more worth looking at
@@ -39,13 +41,15 @@ class Budgets:
 
 
 def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Budgets:
-    """The budgets beside a checkpoint, uniform ones where it has none. Raises SparsityConfigBad.
+    """The budgets beside a checkpoint, else those we measured for it, else uniform ones. Raises SparsityConfigBad.
 
     The file is a list, one object a layer, of {"query head": [kind, vertical, slash, score]}, as Qwen2.5-1M has it. Of
     "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; our own kind "block" uses the
     first number alone.
     """
     path = folder / FILE
+    if not path.is_file():
+        path = MEASURED / f"{folder.name}.json"
     if not path.is_file():
         return Budgets.uniform(layers, kv_heads)
     try:

@@ -33,7 +33,9 @@ def block_scores(
     variants, heads, group, rows, dim = queries.shape
     query_blocks = -(-rows // query_block)
     total = -(-(start + rows) // block)
-    sampled = (queries[:, :, :, stride // 2 :: stride].float() * scale).to(queries.dtype)
+    # float32 throughout: with large biases on its keys (Qwen2.5) a model's logits reach a thousand and more, where
+    # bfloat16 cannot tell one block from another
+    sampled = queries[:, :, :, stride // 2 :: stride].float() * scale
     a_block = -(-query_block // stride)  # sampled rows of a query block
     scores = torch.full((heads, query_blocks, total), float("-inf"), device=queries.device)
     nothing = torch.tensor(list(empty), dtype=torch.long, device=queries.device)
@@ -42,13 +44,14 @@ def block_scores(
     def pairs(head: int, first: int, last: int, keys: Tensor, begin: int, size: int) -> Tensor:
         """Logits of sampled rows first..last with keys (or means) of ``size`` tokens each from position ``begin``."""
         end = begin + len(keys) * size
-        out = torch.empty((group * (last - first), len(keys)), dtype=queries.dtype, device=queries.device)
+        out = sampled.new_empty((group * (last - first), len(keys)))
+        keys = keys.float()
         for variant in range(variants):
             here = slice((max(begin, starts[variant]) - begin) // size, (min(end, starts[variant + 1]) - begin) // size)
             if here.start < here.stop:
                 turned = sampled[variant, head, :, first:last].reshape(-1, dim)
                 torch.mm(turned, keys[here].T, out=out[:, here])
-        return out.float().view(group, last - first, len(keys))
+        return out.view(group, last - first, len(keys))
 
     def piece(head: int, index: int) -> None:
         ends = range(index, min(query_blocks, index + _TOGETHER))

@@ -36,47 +36,54 @@ def sparse_attention(
     scaled = (queries.float() * scale).to(queries.dtype)
     out = torch.empty((heads, group, rows, dim), dtype=queries.dtype, device=queries.device)
     future = torch.full((query_block, query_block), float("-inf"), dtype=queries.dtype, device=queries.device).triu(1)
-    border_blocks = torch.tensor([border // block for border in borders[1:]], dtype=torch.int32)
+    # whatever all pieces need is worked out for all at once: small operations cost a piece more than its products
+    used = counts.tolist()
+    cuts = _cuts(blocks, counts, [border // block for border in borders[1:]])
+    whole = key.shape[1] // block
+    by_block = (heads, whole, block * dim)
+    keys_by_block = key[:, : whole * block].view(by_block)
+    values_by_block = value[:, : whole * block].view(by_block)
 
     def piece(head: int, index: int) -> None:
         first = index * query_block
         last = min(rows, first + query_block)
         own = slice(start + first, start + last)
-        listed = blocks[head, index, : int(counts[head, index])].cpu()
-        keys, values = _gather(key[head], listed, block), _gather(value[head], listed, block)
-        cuts = [0, *(torch.searchsorted(listed, border_blocks) * block).tolist(), len(listed) * block]
-        spare = _spare(listed, block, partial)
-        values = torch.cat((values, value[head, own]))
+        count = used[head][index]
+        listed = blocks[head, index, :count]
+        edges = [edge * block for edge in cuts[head][index]]
+        keys = keys_by_block[head].index_select(0, listed).view(-1, dim)
+        values = queries.new_empty((count * block + last - first, dim))
+        if count:
+            torch.index_select(values_by_block[head], 0, listed, out=values[: count * block].view(count, -1))
+        values[count * block :] = value[head, own]
         step = max(32, _SCORES // (len(values) * group))
         for row in range(first, last, step):
             end = min(last, row + step)
-            scores = torch.empty((group * (end - row), len(values)), dtype=queries.dtype, device=queries.device)
+            scores = queries.new_empty((group * (end - row), len(values)))
             for variant in range(variants):
-                here = slice(cuts[variant], cuts[variant + 1])
+                here = slice(edges[variant], edges[variant + 1])
                 if here.start < here.stop:
                     turned = scaled[variant, head, :, row:end].reshape(-1, dim)
                     torch.mm(turned, keys[here].T, out=scores[:, here])
             # a query block lies within one chunk: the last variant is its own
-            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), key[head, own].T, out=scores[:, cuts[-1] :])
-            scores[:, cuts[-1] :].view(group, end - row, -1).add_(future[row - first : end - first, : last - first])
-            for hole in spare:
+            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), key[head, own].T, out=scores[:, edges[-1] :])
+            scores[:, edges[-1] :].view(group, end - row, -1).add_(future[row - first : end - first, : last - first])
+            for hole in _spare(listed, block, partial) if partial else ():
                 scores[:, hole] = float("-inf")
             out[head, :, row:end] = (scores.softmax(-1) @ values).view(group, end - row, dim)
 
-    pieces = [(head, index) for index in range(blocks.shape[1]) for head in range(heads)]
+    # the longest first, so that no thread is left with one at the end
+    pieces = [(head, index) for head in range(heads) for index in range(blocks.shape[1])]
+    pieces.sort(key=lambda which: -used[which[0]][which[1]])
     each(lambda which: piece(*which), pieces)
     return out
 
 
-def _gather(states: Tensor, listed: Tensor, block: int) -> Tensor:
-    """Rows of the listed blocks of [capacity, dim]: a view where they lie side by side."""
-    if len(listed) == 0:
-        return states[:0]
-    first, last = int(listed[0]), int(listed[-1])
-    if last - first + 1 == len(listed):
-        return states[first * block : (last + 1) * block]
-    whole = states[: states.shape[0] // block * block].view(-1, block * states.shape[1])
-    return whole.index_select(0, listed.to(states.device)).view(-1, states.shape[1])
+def _cuts(blocks: Tensor, counts: Tensor, borders: list[int]) -> list[list[list[int]]]:
+    """For every query block, where in its list each variant begins, and the list's end."""
+    used = torch.arange(blocks.shape[2], device=blocks.device) < counts[..., None]
+    edges = [torch.zeros_like(counts), *((used & (blocks < border)).sum(-1) for border in borders), counts]
+    return torch.stack(edges, -1).tolist()
 
 
 def _spare(listed: Tensor, block: int, partial: Mapping[int, int]) -> list[slice]:

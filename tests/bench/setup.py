@@ -80,6 +80,15 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def anonymous_bytes() -> int | None:
+    """Anonymous memory this process holds now, mapped files apart; None where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text("utf-8")
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon")), None)
+
+
 def arguments(description: str, *, tokens: list[int]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", nargs="+", default=["smollm2-135m", "qwen2.5-coder-0.5b"])
@@ -88,4 +97,14 @@ def arguments(description: str, *, tokens: list[int]) -> argparse.ArgumentParser
     return parser
 
 
-__all__ = ["Session", "arguments", "cache_folder", "config", "describe", "one_segment", "peak_bytes", "text_ids"]
+__all__ = [
+    "Session",
+    "anonymous_bytes",
+    "arguments",
+    "cache_folder",
+    "config",
+    "describe",
+    "one_segment",
+    "peak_bytes",
+    "text_ids",
+]

@@ -142,6 +142,17 @@ def test_the_format_of_qwen_1m_is_understood(tmp_path: Path) -> None:
     assert read_budgets(tmp_path, layers=1, heads=4, kv_heads=2).table == ((7097, 7099),)
 
 
+@pytest.mark.parametrize(
+    ("name", "layers", "heads", "kv_heads"), [("smollm2-135m", 30, 9, 3), ("qwen2.5-coder-0.5b", 24, 14, 2)]
+)
+def test_the_models_lectern_comes_with_have_measured_budgets(
+    tmp_path: Path, name: str, layers: int, heads: int, kv_heads: int
+) -> None:
+    budgets = read_budgets(tmp_path / name, layers=layers, heads=heads, kv_heads=kv_heads)
+    assert budgets != Budgets.uniform(layers, kv_heads)
+    assert all(keys >= 128 for row in budgets.table for keys in row)
+
+
 GOOD = {str(head): ["block", 64, 0, 0.5] for head in range(2)}
 
 
