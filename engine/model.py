@@ -91,7 +91,8 @@ class LanguageModel:
         self, ids: array[int], start: int, cache: KVCache, on_layer: Callable[[int], None] | None = None
     ) -> Tensor:
         """Run ``ids`` at positions from ``start``, already counted in the cache's last extent: [rows, hidden]."""
-        sparse = cache.arena is not None and self.reads_sparsely(start, len(ids))
+        held = cache.arena is not None and cache.arena.holds(cache.extents[-1])
+        sparse = held and self.reads_sparsely(start, len(ids))
         step = attention.Step(
             cache=cache,
             dual_chunk=self.dual_chunk,

@@ -45,8 +45,9 @@ def last_loss(model: LanguageModel, ids: array[int], last: int = LAST) -> float:
 def measure(model: str, tokens: int, text: Path, *, dual_chunk: bool, dtype: str = "auto") -> dict[str, object]:
     info = setup.describe(model, dtype=dtype)
     # plain RoPE is a chunk that never ends
-    settings = {} if dual_chunk else {"chunk_size": 1 << 21, "local_size": 1 << 10}
-    session = setup.Session(setup.config(info, None, **settings))
+    settings: dict[str, int] = {} if dual_chunk else {"chunk_size": 1 << 21, "local_size": 1 << 10}
+    # dense: what Dual Chunk Attention itself does
+    session = setup.Session(setup.config(info, None, policy="dense", **settings))
     ids = setup.text_ids(session.tokenizer, text, tokens)
     language_model, _, _ = session.load()
     begun = time.perf_counter()

@@ -17,14 +17,13 @@ def latest(op: str, *keys: str) -> list[dict[str, Any]]:
 
 
 def engine_table() -> list[str]:
-    found = latest("engine", "model", "tokens")
+    found = [row for row in latest("engine", "model", "tokens", "policy") if row["policy"] == "default"]
     if not found:
         return []
     machine = found[-1]["machine"]
     lines = [
-        f"Dense attention, {machine['processor']}, {machine['cores']} cores, bfloat16 (`make bench`, "
-        f"{found[-1]['when'][:10]}, one run each). "
-        "The ceiling is the same operations at the rate of one large matrix product.",
+        f"{machine['processor']}, {machine['cores']} cores, bfloat16 (`make bench`, {found[-1]['when'][:10]}, one run "
+        "each). The ceiling is the linear layers alone, at the rate of one large matrix product.",
         "",
         "| model | tokens | prefill, tokens/s | ceiling | peak memory | decode, tokens/s "
         "| first token of a second question | after a restart |",
@@ -57,6 +56,48 @@ def loss_table() -> list[str]:
     return [*lines, ""]
 
 
+def prefill_table() -> list[str]:
+    found = latest("prefill", "model", "tokens", "policy")
+    if not found:
+        return []
+    lines = [
+        "Reading alone (`python -m tests.bench.prefill`):",
+        "",
+        "| model | tokens | policy | seconds | tokens/s | anonymous memory |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for row in found:
+        lines.append(
+            f"| {row['model']} | {row['tokens']:,} | {row['policy']} | {row['seconds']:.0f} "
+            f"| {row['tokens_per_second']:.0f} | {(row['anonymous_bytes_at_the_end'] or 0) / 2**30:.1f} GiB |"
+        )
+    return [*lines, ""]
+
+
+def fidelity_table() -> list[str]:
+    found = latest("fidelity", "model", "tokens", "policy")
+    if not found:
+        return []
+    lines = [
+        "What choosing keys costs, dense attention against the policy (`python -m tests.bench.fidelity`; nats; copying is "
+        "the loss of repeating 48 of 64 random tokens seen before):",
+        "",
+        "| model | tokens | policy | second half | last 2,048 | copying | recall outside sink and local keys |",
+        "|---|---:|---|---:|---:|---:|---:|",
+    ]
+    for row in found:
+        pair = [f"{row[name]['dense']:.3f} → {row[name]['policy']:.3f}" for name in ("loss", "last")]
+        copies = row["copying"]["dense"] and "{:.2f} → {:.2f} ± {:.2f}".format(
+            row["copying"]["dense"]["loss"], row["copying"]["policy"]["loss"], row["copying"]["policy"]["error"]
+        )
+        recall = row["recall"] and f"{row['recall']['mean']:.2f}"
+        lines.append(
+            f"| {row['model']} | {row['tokens']:,} | {row['policy']} | {pair[0]} | {pair[1]} | {copies or ''} "
+            f"| {recall or ''} |"
+        )
+    return [*lines, ""]
+
+
 def passkey_table() -> list[str]:
     found = latest("passkey", "model", "tokens")
     if not found:
@@ -79,7 +120,7 @@ def passkey_table() -> list[str]:
 def main() -> None:
     path = rows.ROOT / "README.md"
     text = path.read_text("utf-8")
-    table = "\n".join(["", *engine_table(), *loss_table(), *passkey_table()])
+    table = "\n".join(["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table()])
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     path.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL), "utf-8")
 
