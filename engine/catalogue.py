@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,12 @@ Family = Literal["llama", "qwen2", "qwen3"]
 _APACHE = "Apache-2.0"
 # the languages that Qwen2.5's authors name; Qwen3's cover more than a hundred, these among them
 _QWEN_LANGUAGES = ("en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar")
+
+
+# keys a token attends to while a text of so many tokens is read, and how much slower than a matrix product that is:
+# what engine.sparsity does, for a look at the machine without torch
+KEYS, KEYS_AT = 2400, 16384
+ATTENTION_SLOWNESS = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +48,14 @@ class Shape:
         """Bytes of keys and values a token."""
         return 2 * self.layers * self.kv_heads * self.head_dim * itemsize
 
-    def prefill_flops(self, tokens: int) -> float:
-        """Floating point operations to read ``tokens`` with dense attention."""
-        return 2.0 * self.parameters * tokens + 2.0 * self.layers * self.heads * self.head_dim * float(tokens) ** 2
+    def reading_work(self, tokens: int) -> float:
+        """What reading ``tokens`` costs, in floating point operations at the speed of a matrix product.
+
+        A token attends to the keys that the default policy chooses for a long text, and attention is slower.
+        """
+        keys = min(tokens / 2, KEYS * math.sqrt(max(1.0, tokens / KEYS_AT)))
+        attention = 4.0 * self.layers * self.heads * self.head_dim * keys * tokens
+        return 2.0 * self.parameters * tokens + ATTENTION_SLOWNESS * attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

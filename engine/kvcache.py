@@ -75,9 +75,9 @@ class Arena:
         self.block = block
         self.capacity = capacity
         sizes = (shape.layers, 2, shape.kv_heads, capacity, shape.dim)
-        # a system gives memory when it is written: what is asked for here costs nothing yet
-        self.data = torch.empty(sizes, dtype=shape.dtype, device=shape.device)
-        self.means = torch.empty(
+        # zeros, not just any numbers: a hole's weight is nothing, and nothing times infinity is not
+        self.data = torch.zeros(sizes, dtype=shape.dtype, device=shape.device)
+        self.means = torch.zeros(
             (shape.layers, shape.kv_heads, capacity // block, shape.dim), dtype=shape.dtype, device=shape.device
         )
 

@@ -13,8 +13,9 @@ from engine.catalogue import CATALOGUE, Entry
 
 Bound = Literal["gpu memory", "memory", "disk", "range"]
 
-CPU_FLOPS_PER_CORE = 40e9
-"""Half of what dense prefill was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 81 s, 2 cores)."""
+CPU_FLOPS_PER_CORE = 60e9
+"""Two fifths of what reading was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 30 s, 2 cores): an
+older core without bfloat16 products has no more."""
 
 BOOK_TOKENS = 50_000
 BOOK_SECONDS = 3600.0
@@ -53,7 +54,7 @@ class Fit:
 
     device: "cuda" or "cpu"; bound: what stops it, or, when it fits, what would first; needed and available: bytes, or
     tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; seconds: to read the
-    context with dense attention, None where that cannot be told (GPUs differ too much).
+    context, None where that cannot be told (GPUs differ too much).
     """
 
     fits: bool
@@ -153,7 +154,7 @@ def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int,
     rooms.append(("disk", needed, max(spare, 0), (spare - entry.weight_bytes) // entry.kv_bytes))
     rooms.append(("range", tokens, entry.limit, entry.limit))
     bound, needed, available, most = min(rooms, key=lambda room: room[3])
-    seconds = entry.shape.prefill_flops(tokens) / (cores * CPU_FLOPS_PER_CORE) if cores else None
+    seconds = entry.shape.reading_work(tokens) / (cores * CPU_FLOPS_PER_CORE) if cores else None
     return Fit(
         fits=tokens <= most,
         device=device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 # transformers asks the hub about optional files unless told; a checkpoint is a local folder here
@@ -20,6 +21,7 @@ from engine.config import EngineConfig
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.positions import DualChunk
+from engine.row import RowForward
 from engine.sparsity import Budgets, read_budgets
 from engine.sparsity.recall import RecallGauge
 
@@ -138,11 +140,19 @@ class LanguageModel:
         extent = cache.extents[-1]
         extent.length += 1
         try:
+            if self.device.type == "cpu":
+                return self._row_forward(token, cache)
             hidden = self.hidden(array("i", [token]), extent.end - 1, cache)
         except BaseException:
             extent.length -= 1
             raise
         return self.logits(hidden)[0]
+
+    @cached_property
+    def _row_forward(self) -> RowForward:
+        """Made at the first token: a process that only reads does without its memory."""
+        int8 = self.shape.dtype is torch.bfloat16
+        return RowForward(self.model, self.shape, self.heads, self.dual_chunk, int8=int8)
 
 
 def check_finite(extent: Extent, hidden: Tensor) -> None:

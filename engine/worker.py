@@ -62,7 +62,9 @@ def main(connection: Connection, config: EngineConfig) -> None:
         with contextlib.suppress(OSError):
             os.nice(NICENESS)
     # threads that wait by spinning take the cores from a browser on the same machine, and from one another
+    # for long; a few microseconds of it are what decoding, a thousand small operations a token, lives on
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
     inbox = Inbox(connection)
     threading.Thread(target=inbox.listen, name="inbox", daemon=True).start()

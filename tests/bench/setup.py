@@ -11,6 +11,7 @@ from pathlib import Path
 
 # as the engine's own process does, before torch is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from engine import checkpoint
 from engine.config import EngineConfig, default_device, default_dtype
