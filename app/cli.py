@@ -127,6 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     threads = command("threads", "List the conversations, or show one.")
     threads.add_argument("thread", nargs="?", metavar="ID", type=_id)
     command("model", "Say which model answers, and what fits this machine.")
+    refine = command("refine", "Measure how many keys each head of the model needs, and have it read with those.")
+    refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
+    refine.add_argument("--tokens", type=int, default=16384, metavar="N", help="how much of it; default 16384")
+    refine.add_argument("--average", type=int, default=1600, metavar="N", help="keys a head on average; default 1600")
     return parser
 
 

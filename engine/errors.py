@@ -5,6 +5,7 @@ EngineError
 ├── CheckpointUnsupported(name, reason)
 ├── CheckpointDamaged(path, reason)
 ├── ContextTooLong(needed, limit)
+├── ContextTooShort(needed, given)
 ├── StorageFull(needed, free)
 ├── NumericalFailure(layer, position)
 ├── OutOfMemory(needed)
@@ -71,6 +72,18 @@ class ContextTooLong(EngineError):
         return (
             f"The context needs {self.needed:,} tokens; this model holds {self.limit:,}. "
             "Leave out a document or choose a model with a longer window."
+        )
+
+
+class ContextTooShort(EngineError):
+    def __init__(self, needed: int, given: int) -> None:
+        super().__init__(needed, given)
+        self.needed = needed
+        self.given = given
+
+    def __str__(self) -> str:
+        return (
+            f"The text has {self.given:,} tokens and {self.needed:,} are needed. Give a longer text, or fewer --tokens."
         )
 
 

@@ -106,7 +106,8 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    mallopt(mmap_threshold, 1 << 30)
+    # larger ones (an arena of keys and values) still go back at once
+    mallopt(mmap_threshold, 1 << 28)
     mallopt(trim_threshold, (1 << 31) - 1)
     mallopt(top_pad, 1 << 26)
 

@@ -109,16 +109,19 @@ class Pages:
             self._open.popitem(last=False)
         return data
 
-    def keep(self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str]) -> tuple[bytes, Extent]:
+    def keep(
+        self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str], *, remap: bool = True
+    ) -> tuple[bytes, Extent]:
         """Write an extent whose tokens are ``ids`` after ``parent``: its key, and the extent to use from now on.
 
-        On a CPU that is the file's mapping, so that the memory it was read into goes back to the system.
+        On a CPU that is the file's mapping, so that the memory it was read into goes back to the system; not so without
+        ``remap``, for an extent that has to stay where it is.
         """
         if self.store is None:
             return b"", extent
         whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
         buffer = memoryview(whole.view(torch.uint8).numpy().data).cast("B")
         path, key = self.store.write(parent, extent.start, ids, buffer, provenance=provenance)
-        if self.shape.device.type == "cpu":
+        if remap and self.shape.device.type == "cpu":
             extent = Extent(extent.start, extent.length, self._map(path))
         return key, extent

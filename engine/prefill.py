@@ -143,7 +143,7 @@ def read(
             while ids:
                 chunk = next_chunk(start, ids, model.dual_chunk, chunk_tokens)
                 if model.reads_sparsely(chunk.start, len(chunk.ids)):
-                    return Arena(model.shape, prompt.end, BLOCK)
+                    return _arena(model, prompt.end)
                 start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
         return None
 
@@ -174,8 +174,9 @@ def read(
                 size = max(PAGE_TOKENS, size // 2 // PAGE_TOKENS * PAGE_TOKENS)
                 log.warning("out of memory: chunks of %d tokens from now on", size)
                 continue
-            key, kept = pages.keep(key, extent, chunk.ids, provenance(model, chunk))
-            if cache.arena is None:
+            own = cache.arena is None
+            key, kept = pages.keep(key, extent, chunk.ids, provenance(model), remap=own)
+            if own:
                 cache.replace_last(kept)
             elif len(cache.extents) > 1 and together(model.dual_chunk, *cache.extents[-2:]):
                 cache.join_last()
@@ -185,12 +186,23 @@ def read(
     return Reading(cache=cache, reused=reused, prefilled=meter.done - reused, key=key, hidden=hidden, finished=finished)
 
 
+def _arena(model: LanguageModel, tokens: int) -> Arena:
+    """Raises OutOfMemory."""
+    try:
+        return Arena(model.shape, tokens, BLOCK)
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch says "can't allocate memory" as a RuntimeError on a CPU
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        raise OutOfMemory(tokens * model.shape.token_bytes) from error
+
+
 def together(dual_chunk: DualChunk, before: Extent, last: Extent) -> bool:
     return dual_chunk.chunk(before.start) == dual_chunk.chunk(last.start)
 
 
-def provenance(model: LanguageModel, chunk: Chunk) -> dict[str, str]:
-    """How a chunk was read, to be kept with it."""
+def provenance(model: LanguageModel) -> dict[str, str]:
+    """How the chunk just read was read, to be kept with it."""
     recall = model.gauge.take()
     if model.policy is None or recall is None:
         return {"written_by": "prefill", "policy": "dense"}

@@ -55,3 +55,4 @@ def each(function: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
         # nothing of this call runs on after it
         for future in futures:
             future.cancel()
+        wait(futures)

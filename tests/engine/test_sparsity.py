@@ -14,7 +14,7 @@ import torch
 
 from engine import sparsity
 from engine.config import EngineConfig
-from engine.errors import SparsityConfigBad, UnknownPolicy
+from engine.errors import OutOfMemory, SparsityConfigBad, UnknownPolicy
 from engine.kvcache import Arena
 from engine.model import LanguageModel
 from engine.pages import Pages, layout_of
@@ -123,6 +123,19 @@ def test_a_short_text_is_read_densely(tiny_checkpoint: Callable[..., Path]) -> N
 def test_an_unknown_policy_is_refused_before_any_work(tiny_checkpoint: Callable[..., Path]) -> None:
     with pytest.raises(UnknownPolicy, match="dense, block, vertical_slash"):
         language_model(tiny_checkpoint("llama"), "guess")
+
+
+def test_no_room_for_an_arena_is_told_as_such(
+    tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = language_model(tiny_checkpoint("llama"), "block")
+
+    def refuses(*_: object) -> Arena:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr("engine.prefill.Arena", refuses)
+    with pytest.raises(OutOfMemory, match="What was read so far is kept"):
+        prefilled(model, random_ids(4000))
 
 
 def test_budgets_grow_with_the_text() -> None:

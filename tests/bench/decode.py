@@ -1,0 +1,95 @@
+"""Answering, token by token: ``python -m tests.bench.decode --tokens 512 8192 16384``.
+
+After a text of so many tokens the next ones are fed as they stand in it (teacher-forced), by what people get and by
+transformers' modules in full precision. Prints a row of JSON a length: tokens a second, both losses (nats), and the
+ceiling, which is one pass over the weights and the keys and values at the rate of a large copy.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from pathlib import Path
+from threading import Event as Flag
+
+import torch
+
+from engine import prefill
+from engine.pages import Pages
+from tests.bench import rows, setup
+
+WARM = 4
+
+
+def copy_rate() -> float:
+    """Bytes a second that a large copy reads."""
+    source, target = torch.ones(1 << 28, dtype=torch.uint8), torch.empty(1 << 28, dtype=torch.uint8)
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - begun)
+    return source.nbytes / best
+
+
+def measure(name: str, tokens: int, text: Path, steps: int) -> dict[str, object]:
+    session = setup.Session(setup.config(setup.describe(name), None))
+    ids = setup.text_ids(session.tokenizer, text, tokens + steps + 1)
+    model, _, _ = session.load()
+    reading = prefill.read(
+        model,
+        Pages(model.shape, None),
+        setup.one_segment(ids[:tokens]),
+        limit=1 << 22,
+        chunk_tokens=session.config.prefill_tokens,
+        cancel=Flag(),
+        emit=lambda _: None,
+        need_last=True,
+    )
+    cache = reading.cache
+    weights = model.layer_parameters + model.model.lm_head.weight.numel()
+    pass_bytes = weights + tokens * model.shape.token_bytes  # int8 weights
+    wanted = torch.tensor(ids[tokens + 1 : tokens + steps + 1])
+
+    def run(*, modules: bool) -> tuple[float, float]:
+        room = min(steps, model.dual_chunk.border_after(cache.end) - cache.end)
+        cache.append(model.shape.allocate(cache.end, room))
+        logits, begun = [], 0.0
+        for step in range(room):
+            if step == WARM:
+                begun = time.perf_counter()
+            token = ids[tokens + step]
+            if modules:
+                cache.extents[-1].length += 1
+                logits.append(model.logits(model.hidden(array("i", [token]), cache.end - 1, cache))[0])
+            else:
+                logits.append(model.step(token, cache))
+        seconds = time.perf_counter() - begun
+        cache.drop_last()
+        loss = torch.nn.functional.cross_entropy(torch.stack(logits), wanted[:room])
+        return (room - WARM) / seconds, float(loss)
+
+    rate, loss = run(modules=False)
+    exact_rate, exact_loss = run(modules=True)
+    return {
+        "tokens_per_second": rate,
+        "ceiling_tokens_per_second": copy_rate() / pass_bytes,
+        "modules_tokens_per_second": exact_rate,
+        "loss": {"exact": exact_loss, "policy": loss},
+        "steps": steps,
+    }
+
+
+def main() -> None:
+    parser = setup.arguments(__doc__ or "", tokens=[512, 8192])
+    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--json", action="store_true", help="the last line is one JSON object (it always is)")
+    given = parser.parse_args()
+    for model in given.model:
+        for tokens in given.tokens:
+            found = measure(model, tokens, given.text, given.steps)
+            rows.record("decode", {"model": model, "tokens": tokens, "text": given.text.name, **found})
+
+
+if __name__ == "__main__":
+    main()
