@@ -313,4 +313,5 @@ def _megabytes(size: int) -> str:
 
 
 def _tokens(count: int) -> str:
-    return f"{count / 1e6:.1f} M" if count >= 100_000 else f"{count:,}"
+    # millions say enough only where there are about as many
+    return f"{count / 1e6:.1f} M" if count >= 500_000 else f"{count:,}"

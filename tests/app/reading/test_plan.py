@@ -34,7 +34,7 @@ def test_what_does_not_fit_is_refused_with_numbers_and_what_to_leave_out() -> No
     made = make(documents=BOOKS)
     assert not made.fits
     assert made.message == (
-        "These 3 books are 1.2 M tokens; this model can hold 0.9 M. Leave out one of “War” (0.8 M), “Moby” (0.4 M), "
+        "These 3 books are 1.2 M tokens; this model can hold 0.9 M. Leave out one of “War” (0.8 M), “Moby” (360,000), "
         "or choose a model with a longer window (`lectern model` shows what fits this machine)."
     )
     with pytest.raises(RoomExceeded) as refused:
