@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from app.cli import INTERRUPTED, TERMINATED, sampling
@@ -223,48 +222,18 @@ def model(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def refine(settings: Settings, options: argparse.Namespace) -> int:
-    from engine.checkpoint import describe, resolve
-    from engine.config import EngineConfig, default_device, default_dtype
-    from engine.sparsity.refine import refine_checkpoint
+    from app.refine import refine_model
 
-    text = options.text.read_bytes().decode("utf-8-sig", "replace")
-    device = default_device() if settings.device == "auto" else settings.device
-    dtype = default_dtype(device) if settings.dtype == "auto" else settings.dtype
     with _desk(settings) as desk:
         _fetch(desk)
-    info = describe(resolve(settings.model, cache=settings.cache), dtype=dtype, device=device)
-    config = EngineConfig(
-        folder=Path(info.folder),
-        readings=None,
-        identity=info.identity,
-        chunk_size=info.chunk_size,
-        local_size=info.local_size,
-        limit=info.limit,
-        dtype=dtype,
-        device=device,
-        policy="dense",
-    )
     with Status() as status:
-        file, refined = refine_checkpoint(
-            config,
-            text,
-            tokens=options.tokens,
-            average=options.average,
-            tell=lambda done, total: status.share("Measuring heads", done, total),
-        )
-    keys = [keys for row in refined.table for keys in row]
-    row = {
-        "file": str(file),
-        "keys_a_head": sum(keys) / len(keys),
-        "divergence_left": refined.left,
-        "divergence_left_by_equal_budgets": refined.uniform,
-        "budgets": refined.table,
-    }
+        row = refine_model(settings, options, lambda done, total: status.share("Measuring heads", done, total))
     if options.json:
         _print_json(row)
-    else:
-        print(f"{one_line(str(file))}: {row['keys_a_head']:.0f} keys a head on average.")
-        print(f"  summed divergence {refined.left:.4f} nats; with equal budgets {refined.uniform:.4f}")
+        return 0
+    print(f"{one_line(row['file'])}: {row['keys_a_head']:.0f} keys a head on average.")
+    print(f"  summed divergence {row['divergence_left']:.4f} nats; with equal budgets")
+    print(f"  {row['divergence_left_by_equal_budgets']:.4f}. Every reading from now on uses them.")
     return 0
 
 

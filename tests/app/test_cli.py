@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -265,6 +266,13 @@ def test_model_says_what_answers_and_what_fits(lectern: Lectern, tiny: Path) -> 
     lectern.model = Path("qwen2.5-7b-1m")
     said = lectern("model", "--json").json
     assert (said["name"], said["fetched"], said["window"]) == ("qwen2.5-7b-1m", False, 262_144)
+
+
+def test_refine_writes_budgets_beside_the_model(lectern: Lectern, tiny: Path, long: Path, tmp_path: Path) -> None:
+    lectern.model = Path(shutil.copytree(tiny, tmp_path / "refined"))
+    said = lectern("refine", "--text", long, "--tokens", 3100, "--average", 300, "--json").json
+    assert said["keys_a_head"] <= 300 and Path(said["file"]).parent == lectern.model and Path(said["file"]).is_file()
+    assert "fewer --tokens" in lectern("refine", "--text", long, "--tokens", 10**7).err
 
 
 def test_what_does_not_exist_is_refused_with_a_reason(lectern: Lectern, tale: Path) -> None:
