@@ -39,7 +39,8 @@ class EngineConfig:
 
     folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
     nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
-    keys (``engine.sparsity.NAMES``), None for the device's default.
+    keys (``engine.sparsity.NAMES``), None for dense, or on a CPU for ``block`` where the model's
+    budgets are known.
     """
 
     folder: Path
@@ -59,13 +60,6 @@ class EngineConfig:
             raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be 1 or more, not {self.threads}")
-
-    @property
-    def prefill_policy(self) -> str:
-        if self.policy is not None:
-            return self.policy
-        # on a GPU until its kernels exist: plain matrix products would be slower than flash attention
-        return "dense" if self.device == "cuda" else "block"
 
     @property
     def prefill_tokens(self) -> int:

@@ -22,7 +22,7 @@ from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFai
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.positions import DualChunk
 from engine.row import RowForward
-from engine.sparsity import Budgets, read_budgets
+from engine.sparsity import Budgets, Policy, read_budgets
 from engine.sparsity.recall import RecallGauge
 
 FAMILIES = ("llama", "qwen2", "qwen3")
@@ -63,13 +63,22 @@ class LanguageModel:
             device=self.device,
         )
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
-        self.policy = sparsity.make(config.prefill_policy, self._budgets(config))
+        self.policy = self._policy(config)
         self.gauge = RecallGauge()
         embedding = self.model.get_input_embeddings().weight.numel()
         self.layer_parameters = int(sum(p.numel() for p in self.model.model.parameters()) - embedding)
 
-    def _budgets(self, config: EngineConfig) -> Budgets:
-        return read_budgets(config.folder, layers=self.shape.layers, heads=self.heads, kv_heads=self.shape.kv_heads)
+    def _policy(self, config: EngineConfig) -> Policy | None:
+        """As asked for; else one that chooses keys only where it was measured how many each head needs.
+
+        Equal budgets make a model that copies perfectly forget how (Qwen2.5-0.5B, tests.bench.fidelity), and on a GPU
+        plain matrix products would be slower than flash attention.
+        """
+        shape = self.shape
+        budgets = read_budgets(config.folder, layers=shape.layers, heads=self.heads, kv_heads=shape.kv_heads)
+        default = "dense" if budgets is None or self.device.type != "cpu" else "block"
+        uniform = Budgets.uniform(shape.layers, shape.kv_heads)
+        return sparsity.make(default if config.policy is None else config.policy, budgets or uniform)
 
     def reads_sparsely(self, start: int, rows: int) -> bool:
         """Whether a chunk of ``rows`` from position ``start`` chooses its keys. Depends on nothing else."""

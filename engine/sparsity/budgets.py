@@ -13,7 +13,7 @@ from engine.errors import SparsityConfigBad
 FILE = "sparse_attention_config.json"
 # budgets that we measured for the models Lectern comes with, by the name of their folder
 MEASURED = Path(__file__).parent / "measured"
-# for a model without budgets of its own, in keys
+# where a policy is asked for and nothing was measured, in keys
 UNIFORM = 2048
 # budgets hold at this length and grow with its square root: a longer text has more worth looking at
 LENGTH = 16384
@@ -40,8 +40,8 @@ class Budgets:
         return sum(every) / len(every)
 
 
-def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Budgets:
-    """The budgets beside a checkpoint, else those we measured for it, else uniform ones. Raises SparsityConfigBad.
+def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Budgets | None:
+    """The budgets beside a checkpoint, else those we measured for it, else None. Raises SparsityConfigBad.
 
     The file is a list, one object a layer, of {"query head": [kind, vertical, slash, score]}, as Qwen2.5-1M has it. Of
     "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; our own kind "block" uses the
@@ -51,7 +51,7 @@ def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Bud
     if not path.is_file():
         path = MEASURED / f"{folder.name}.json"
     if not path.is_file():
-        return Budgets.uniform(layers, kv_heads)
+        return None
     try:
         found: Any = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -69,7 +69,10 @@ def refine_checkpoint(
     if len(ids) < tokens:
         raise ContextTooShort(tokens, len(ids))
     model = LanguageModel(config)
-    refined = refine(model, ids[:tokens], average=average, tell=tell)
+    # half of the rows that are measured repeat an early passage: heads that copy must be seen to be needed
+    repeated = ids[tokens // 8 : tokens // 8 + ROWS // 2]
+    ids = ids[: tokens - len(repeated)] + repeated
+    refined = refine(model, ids, average=average, tell=tell)
     shown = [[head[len(LEVELS) // 2] for head in row] for row in refined.divergence]
     group = model.heads // model.shape.kv_heads
     return write_budgets(config.folder, refined.table, group=group, scores=shown), refined

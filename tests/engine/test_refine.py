@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from engine.config import EngineConfig
 from engine.errors import ContextTooShort
 from engine.model import LanguageModel
-from engine.sparsity.budgets import FILE, read_budgets, write_budgets
+from engine.sparsity.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.sparsity.refine import EVERYTHING, _Run, allocate, refine, refine_checkpoint
 from tests.engine.reference import random_ids
 
@@ -56,18 +57,19 @@ def test_refining_keeps_to_the_average(tiny_checkpoint: Callable[..., Path], fam
     assert len(keys) == model.shape.layers * model.shape.kv_heads == told[-1][0] == told[-1][1]
     assert sum(keys) / len(keys) <= 200 and set(keys) <= {*LEVELS, 4096}
     assert 0 <= found.left <= found.uniform
-    assert model.policy is not None, "the model reads as it did before"
+    assert model.policy is None, "the model reads as it did before: densely, without budgets"
 
 
-def test_the_file_is_used_by_the_next_reading(tiny_checkpoint: Callable[..., Path]) -> None:
-    folder = tiny_checkpoint("qwen2")
+def test_the_file_is_used_by_the_next_reading(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint("qwen2"), tmp_path / "model"))
     model = LanguageModel(config(folder))
     heads = model.shape.kv_heads
     text = "The keeper wrote of the lamp and the sea and went to bed. " * 400
     path, found = refine_checkpoint(config(folder), text, tokens=3200, average=128, tell=lambda *_: None)
     assert path == folder / FILE
     budgets = read_budgets(folder, layers=model.shape.layers, heads=model.heads, kv_heads=heads)
-    assert budgets.table == found.table
+    assert budgets is not None and budgets.table == found.table
+    assert LanguageModel(config(folder)).policy is not None
     with pytest.raises(ContextTooShort, match="fewer --tokens"):
         refine_checkpoint(config(folder), "too short", tokens=3200, tell=lambda *_: None)
 
@@ -82,4 +84,4 @@ def test_too_little_to_measure_is_refused(tiny_checkpoint: Callable[..., Path]) 
 
 def test_written_budgets_are_read_again(tmp_path: Path) -> None:
     write_budgets(tmp_path, [[128, 4096]], group=1, scores=[[0.0, 1.5]])
-    assert read_budgets(tmp_path, layers=1, heads=2, kv_heads=2).table == ((128, 4096),)
+    assert read_budgets(tmp_path, layers=1, heads=2, kv_heads=2) == Budgets(((128, 4096),))

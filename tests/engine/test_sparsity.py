@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,17 @@ def test_no_room_for_an_arena_is_told_as_such(
         prefilled(model, random_ids(4000))
 
 
+def test_a_model_that_was_not_measured_is_read_densely(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint("llama"), tmp_path / "model"))
+    model = language_model(folder, None)
+    assert model.policy is None
+    shape, heads = model.shape, model.heads
+    table = [[128] * shape.kv_heads] * shape.layers
+    write_budgets(folder, table, group=heads // shape.kv_heads, scores=table)
+    measured = language_model(folder, None).policy
+    assert measured is not None and measured.name == "block"
+
+
 def test_budgets_grow_with_the_text() -> None:
     budgets = Budgets(((100, 4000),))
     assert [budgets.keys(0, 1, context) for context in (10, 16384, 65536)] == [4000, 4000, 8000]
@@ -146,13 +158,13 @@ def test_budgets_grow_with_the_text() -> None:
 
 def test_budgets_beside_a_checkpoint_are_read_as_written(tmp_path: Path) -> None:
     write_budgets(tmp_path, [[16, 2048], [512, 128]], group=2, scores=[[0.5, 0.25], [0, 1]])
-    assert read_budgets(tmp_path, layers=2, heads=4, kv_heads=2).table == ((16, 2048), (512, 128))
+    assert read_budgets(tmp_path, layers=2, heads=4, kv_heads=2) == Budgets(((16, 2048), (512, 128)))
 
 
 def test_the_format_of_qwen_1m_is_understood(tmp_path: Path) -> None:
     layer = {str(head): ["vertical_and_slash", 1000, 6096 + head, 0.9] for head in range(4)}
     (tmp_path / FILE).write_text(json.dumps([layer]))
-    assert read_budgets(tmp_path, layers=1, heads=4, kv_heads=2).table == ((7097, 7099),)
+    assert read_budgets(tmp_path, layers=1, heads=4, kv_heads=2) == Budgets(((7097, 7099),))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +174,7 @@ def test_the_models_lectern_comes_with_have_measured_budgets(
     tmp_path: Path, name: str, layers: int, heads: int, kv_heads: int
 ) -> None:
     budgets = read_budgets(tmp_path / name, layers=layers, heads=heads, kv_heads=kv_heads)
-    assert budgets != Budgets.uniform(layers, kv_heads)
+    assert budgets is not None and budgets != Budgets.uniform(layers, kv_heads)
     assert all(keys >= 128 for row in budgets.table for keys in row)
 
 
