@@ -23,7 +23,7 @@ def engine_table() -> list[str]:
     machine = found[-1]["machine"]
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, bfloat16 (`make bench`, {found[-1]['when'][:10]}, one run "
-        "each). The ceiling is the linear layers alone, at the rate of one large matrix product.",
+        f"each, commit {found[-1]['commit']}). The ceiling is the linear layers alone, at the rate of one large matrix product.",
         "",
         "| model | tokens | prefill, tokens/s | ceiling | peak memory | decode, tokens/s "
         "| first token of a second question | after a restart |",
