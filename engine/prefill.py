@@ -149,9 +149,13 @@ def read(
 
     cache, reused, key = pages.open(prompt, leave=1 if need_last else 0, arena=arena)
     work, context = 0.0, reused
-    for _, ids in remaining(prompt, reused):
-        work += model.work(context, len(ids))
-        context += len(ids)
+    for start, ids in remaining(prompt, reused):
+        while ids:
+            # chunk by chunk: the first is read densely, and what it costs says nothing of the others
+            chunk = next_chunk(start, ids, model.dual_chunk, chunk_tokens)
+            work += model.work(context, len(chunk.ids))
+            context += len(chunk.ids)
+            start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
     meter = Meter(model, total=prompt.tokens, reused=reused, to_do=work)
     tell(emit, meter.progress(force=True))
     hidden: Tensor | None = None

@@ -150,6 +150,19 @@ def test_a_model_that_was_not_measured_is_read_densely(tiny_checkpoint: Callable
     assert measured is not None and measured.name == "block"
 
 
+def test_the_time_left_counts_chosen_keys(tiny_checkpoint: Callable[..., Path]) -> None:
+    """At the start the rest is as many operations as the chunks then turn out to be: a tenth of dense ones here."""
+    model = language_model(tiny_checkpoint("llama"), "block")
+    assert model.policy is not None
+    model.policy.budgets = Budgets.uniform(model.shape.layers, model.shape.kv_heads, 64)  # type: ignore[attr-defined]
+    asked: list[float] = []
+    work = model.work
+    model.work = lambda before, tokens: asked.append(work(before, tokens)) or asked[-1]  # type: ignore[method-assign]
+    prefilled(model, random_ids(6000))
+    # every chunk is planned once and counted off, and asked for in between by the progress in its middle
+    assert len(asked) >= 12 and max(asked) < work(0, 6000) / 4
+
+
 def test_budgets_grow_with_the_text() -> None:
     budgets = Budgets(((100, 4000),))
     assert [budgets.keys(0, 1, context) for context in (10, 16384, 65536)] == [4000, 4000, 8000]
