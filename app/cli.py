@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 2**20
 LOG_FILES = 3
+# of `refine`: what engine.sparsity.refine can measure
+LEAST_TOKENS, LEAST_KEYS = 3072, 128
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -162,6 +164,8 @@ def _spread_documents(arguments: Sequence[str]) -> list[str]:
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """What argparse cannot say: exits with 2."""
+    if options.command == "refine" and (options.tokens < LEAST_TOKENS or options.average < LEAST_KEYS):
+        parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
     if options.command != "ask":
         return
     if options.documents is None and options.thread is None:

@@ -33,10 +33,9 @@ def refine_model(settings: Settings, options: argparse.Namespace, tell: Callable
         policy="dense",
     )
     file, refined = refine_checkpoint(config, text, tokens=options.tokens, average=options.average, tell=tell)
-    keys = [keys for row in refined.table for keys in row]
     return {
         "file": str(file),
-        "keys_a_head": sum(keys) / len(keys),
+        "keys_a_head": refined.average,
         "divergence_left": refined.left,
         "divergence_left_by_equal_budgets": refined.uniform,
         "budgets": refined.table,

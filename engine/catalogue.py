@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,10 +12,10 @@ _APACHE = "Apache-2.0"
 _QWEN_LANGUAGES = ("en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar")
 
 
-# keys a token attends to while a text of so many tokens is read, and how much slower than a matrix product that is:
-# what engine.sparsity does, for a look at the machine without torch
-KEYS, KEYS_AT = 2400, 16384
-ATTENTION_SLOWNESS = 2.5
+# a matrix product's speed over that of attention, on a CPU: 425 GFLOP/s over PyTorch's flash kernel's 120 to 150, and
+# over the 150 to 250 of kernels.sparse_attention (two cores, bfloat16)
+DENSE_SLOWNESS = 3.3
+SPARSE_SLOWNESS = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +48,9 @@ class Shape:
         return 2 * self.layers * self.kv_heads * self.head_dim * itemsize
 
     def reading_work(self, tokens: int) -> float:
-        """What reading ``tokens`` costs, in floating point operations at the speed of a matrix product.
-
-        A token attends to the keys that the default policy chooses for a long text, and attention is slower.
-        """
-        keys = min(tokens / 2, KEYS * math.sqrt(max(1.0, tokens / KEYS_AT)))
-        attention = 4.0 * self.layers * self.heads * self.head_dim * keys * tokens
-        return 2.0 * self.parameters * tokens + ATTENTION_SLOWNESS * attention
+        """What reading ``tokens`` densely costs, in floating point operations at the speed of a matrix product."""
+        attention = 2.0 * self.layers * self.heads * self.head_dim * float(tokens) ** 2
+        return 2.0 * self.parameters * tokens + DENSE_SLOWNESS * attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

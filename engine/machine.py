@@ -14,8 +14,8 @@ from engine.catalogue import CATALOGUE, Entry
 Bound = Literal["gpu memory", "memory", "disk", "range"]
 
 CPU_FLOPS_PER_CORE = 60e9
-"""Two fifths of what reading was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 30 s, 2 cores): an
-older core without bfloat16 products has no more."""
+"""A quarter of what dense reading was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 75 s, 2 cores;
+tests/bench/results/engine.jsonl): an older core without bfloat16 products has no more."""
 
 BOOK_TOKENS = 50_000
 BOOK_SECONDS = 3600.0
@@ -54,7 +54,7 @@ class Fit:
 
     device: "cuda" or "cpu"; bound: what stops it, or, when it fits, what would first; needed and available: bytes, or
     tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; seconds: to read the
-    context, None where that cannot be told (GPUs differ too much).
+    context with dense attention, None where that cannot be told (GPUs differ too much).
     """
 
     fits: bool

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from engine import attention, sparsity
+from engine.catalogue import DENSE_SLOWNESS, SPARSE_SLOWNESS
 from engine.config import EngineConfig
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.kvcache import Extent, KVCache, KVShape
@@ -26,10 +27,6 @@ from engine.sparsity import Budgets, Policy, read_budgets
 from engine.sparsity.recall import RecallGauge
 
 FAMILIES = ("llama", "qwen2", "qwen3")
-
-# a matrix product's speed over that of attention, for the time left
-DENSE_SLOWNESS = 3.3
-SPARSE_SLOWNESS = 2.5
 
 
 class LanguageModel:
@@ -88,7 +85,7 @@ class LanguageModel:
     def work(self, before: int, tokens: int) -> float:
         """The time of a prefill of ``tokens`` after ``before``, in operations at the speed of a matrix product.
 
-        Attention runs slower than that; by how much was measured on a CPU (tests.bench.prefill).
+        Attention runs slower than that (``engine.catalogue``).
         """
         if self.policy is not None and self.reads_sparsely(before // sparsity.BLOCK * sparsity.BLOCK, tokens):
             pairs, slowness = tokens * self.policy.keys(before), SPARSE_SLOWNESS

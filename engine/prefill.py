@@ -73,6 +73,17 @@ def next_chunk(start: int, ids: array[int], dual_chunk: DualChunk, tokens: int) 
     return Chunk(start, ids[: end - start])
 
 
+def chunks(prompt: Prompt, found: int, dual_chunk: DualChunk, tokens: int) -> Iterator[Chunk]:
+    """What is left of the prompt after its first ``found`` tokens, as it will be read."""
+    for start, ids in remaining(prompt, found):
+        done = 0
+        while done < len(ids):
+            # one token more than fits, which says that there is more
+            chunk = next_chunk(start + done, ids[done : done + tokens + 1], dual_chunk, tokens)
+            yield chunk
+            done += len(chunk.ids)
+
+
 class Meter:
     """Measures a reading: tokens a second, and seconds left by counting operations, since later tokens cost more."""
 
@@ -139,23 +150,16 @@ def read(
 
     def arena(found: int) -> Arena | None:
         """An arena for the whole prompt, if any chunk of what is left will choose its keys."""
-        for start, ids in remaining(prompt, found):
-            while ids:
-                chunk = next_chunk(start, ids, model.dual_chunk, chunk_tokens)
-                if model.reads_sparsely(chunk.start, len(chunk.ids)):
-                    return _arena(model, prompt.end)
-                start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
-        return None
+        left = chunks(prompt, found, model.dual_chunk, chunk_tokens)
+        sparse = any(model.reads_sparsely(chunk.start, len(chunk.ids)) for chunk in left)
+        return _arena(model, prompt.end) if sparse else None
 
     cache, reused, key = pages.open(prompt, leave=1 if need_last else 0, arena=arena)
     work, context = 0.0, reused
-    for start, ids in remaining(prompt, reused):
-        while ids:
-            # chunk by chunk: the first is read densely, and what it costs says nothing of the others
-            chunk = next_chunk(start, ids, model.dual_chunk, chunk_tokens)
-            work += model.work(context, len(chunk.ids))
-            context += len(chunk.ids)
-            start, ids = start + len(chunk.ids), ids[len(chunk.ids) :]
+    # chunk by chunk: the first is read densely, and what it costs says nothing of the others
+    for chunk in chunks(prompt, reused, model.dual_chunk, chunk_tokens):
+        work += model.work(context, len(chunk.ids))
+        context += len(chunk.ids)
     meter = Meter(model, total=prompt.tokens, reused=reused, to_do=work)
     tell(emit, meter.progress(force=True))
     hidden: Tensor | None = None

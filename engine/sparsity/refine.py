@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from engine.attention import Step
-from engine.config import EngineConfig
+from engine.config import CPU_CHUNK, EngineConfig
 from engine.errors import ContextTooShort
 from engine.kvcache import Arena, KVCache
 from engine.model import LanguageModel
-from engine.prefill import next_chunk
+from engine.prefill import chunks
+from engine.protocol import Prompt, Segment
 from engine.sparsity.block import BlockPolicy
-from engine.sparsity.budgets import LENGTH, Budgets, write_budgets
+from engine.sparsity.budgets import Budgets, write_budgets
 from engine.sparsity.policy import BLOCK, CROSSOVER
 from engine.tokenizer import Tokenizer
 
@@ -40,11 +41,13 @@ EVERYTHING = 1 << 20
 class Refined:
     """table: keys, [layers][kv_heads]; divergence: nats, [layers][kv_heads] at each level.
 
-    left: what the table leaves of the summed divergence; uniform: what the same number of keys for every head leaves.
+    average: keys a head at the length measured, where EVERYTHING is all there were; left: what the table leaves of the
+    summed divergence; uniform: what the largest level within that average, for every head, leaves.
     """
 
     table: tuple[tuple[int, ...], ...]
     divergence: tuple[tuple[tuple[float, ...], ...], ...]
+    average: float
     left: float
     uniform: float
 
@@ -97,20 +100,21 @@ def refine(
         raise ValueError(f"average must be at least {levels[0]} keys, not {average}")
     run = _Run(model, ids, rows)
     layers, heads = model.shape.layers, model.shape.kv_heads
-    scale = max(1.0, run.start / LENGTH) ** 0.5  # Budgets grow with the text: take that off again
     found: list[list[list[float]]] = [[[0.0] * len(levels) for _ in range(heads)] for _ in range(layers)]
     for layer in range(layers):
         for head in range(heads):
             for place, keys in enumerate(levels):
-                run.policy.only(layer, head, int(keys / scale))
+                run.policy.only(layer, head, keys)
                 found[layer][head][place] = run.divergence(layer)
             tell(layer * heads + head + 1, layers * heads)
     full = max(len(ids), levels[-1] + 1)
     table, left = allocate(found, levels, average, full)
     uniform = [place for place, keys in enumerate(levels) if keys <= average][-1]
     return Refined(
-        table=tuple(tuple(row) for row in table),
+        # who needs all keys here needs all of a longer text
+        table=tuple(tuple(EVERYTHING if keys == full else keys for keys in row) for row in table),
         divergence=tuple(tuple(tuple(level) for level in row) for row in found),
+        average=sum(map(sum, table)) / (layers * heads),
         left=left,
         uniform=sum(row[head][uniform] for row in found for head in range(heads)),
     )
@@ -160,12 +164,10 @@ class _Run:
         start = max(start, model.dual_chunk.chunk(len(ids) - 1) * model.dual_chunk.chunk_len)
         kept, model.policy = model.policy, None
         try:
-            position = 0
-            while position < start:
-                chunk = next_chunk(position, ids[position:start], model.dual_chunk, 2048)
-                cache.append(cache.allocate(position, len(chunk.ids)))
-                model.hidden(chunk.ids, position, cache)
-                position += len(chunk.ids)
+            before = Prompt(segments=(Segment(name="text", ids=ids[:start]),))
+            for chunk in chunks(before, 0, model.dual_chunk, CPU_CHUNK):
+                cache.append(cache.allocate(chunk.start, len(chunk.ids)))
+                model.hidden(chunk.ids, chunk.start, cache)
         finally:
             model.policy = kept
         self.start, self._rows = start, len(ids) - start

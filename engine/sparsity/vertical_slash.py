@@ -17,8 +17,8 @@ class VerticalSlashPolicy:
     """The columns and the diagonals that the chunk's last rows attend to most, for every query block of the chunk.
 
     A head's budget is cut in halves, for verticals and slashes; both are rounded out to blocks of keys. A key head's
-    group shares what it chooses. Scores use the queries as they attend: with a head's budget in thousands of keys,
-    the papers' critical queries chose the same blocks.
+    group shares what it chooses. Scores use the queries as they attend; the papers' critical queries, rotated further
+    for the choice alone, are not tried here.
     """
 
     name = "vertical_slash"

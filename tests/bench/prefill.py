@@ -1,7 +1,7 @@
 """Reading a text, by policy: ``python -m tests.bench.prefill --tokens 16384 --policy default dense``.
 
-Every reading runs in a process of its own, without keeping pages. Prints the ceiling first (operations of the chosen
-attention at the rate of one large matrix product), then one JSON object a row.
+Every reading runs in a process of its own, without keeping pages. Prints the ceiling first (the linear
+layers alone, at the rate of one large matrix product), then one JSON object a row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ def measure(model: str, tokens: int, text: Path, policy: str) -> dict[str, objec
         need_last=False,
     )
     seconds = time.perf_counter() - begun
-    recall = language_model.gauge.take()
     return {
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
@@ -54,7 +53,6 @@ def measure(model: str, tokens: int, text: Path, policy: str) -> dict[str, objec
         "estimated_seconds_after_an_eighth": estimates[0] if estimates else None,
         "peak_bytes": setup.peak_bytes(),
         "anonymous_bytes_at_the_end": setup.anonymous_bytes(),
-        "recall_last_chunk": None if recall is None else {"mean": recall.mean, "low": recall.low},
     }
 
 

@@ -94,13 +94,9 @@ def test_a_large_gpu_gets_the_largest_first() -> None:
 
 
 def test_a_small_cpu_gets_only_what_reads_a_book_in_bearable_time() -> None:
-    assert recommend(machine(cores=2, memory=24)) == ("qwen2.5-1.5b", "qwen2.5-coder-0.5b")
-    assert recommend(machine(cores=2, memory=24), tokens=20_000) == (
-        "qwen2.5-1.5b",
-        "qwen2.5-coder-0.5b",
-        "smollm2-135m",
-    )
-    assert "qwen2.5-3b" in recommend(machine(cores=8)) and "qwen2.5-3b" not in recommend(machine(cores=2, memory=24))
+    assert recommend(machine(cores=2, memory=24)) == ("qwen2.5-coder-0.5b",)
+    assert recommend(machine(cores=2, memory=24), tokens=20_000) == ("qwen2.5-coder-0.5b", "smollm2-135m")
+    assert "qwen2.5-1.5b" in recommend(machine(cores=8))
 
 
 def test_nothing_is_recommended_where_nothing_fits() -> None:
