@@ -20,11 +20,14 @@ class Extent:
     """start: position of the first token; length: tokens in use.
 
     data: [layers, 2, kv_heads, capacity, dim], keys then values; keys are rotated to their place in their chunk.
+    means: [layers, kv_heads, blocks, dim], the mean key of every ``BLOCK_TOKENS`` tokens from the first on, None where
+    they were not taken.
     """
 
     start: int
     length: int
     data: Tensor
+    means: Tensor | None = None
 
     @property
     def capacity(self) -> int:
@@ -83,7 +86,9 @@ class Arena:
 
     def extent(self, start: int, length: int) -> Extent:
         """A view of positions from ``start``."""
-        return Extent(start, length, self.data[:, :, :, start : start + length])
+        first, end = start // self.block, -(-(start + length) // self.block)
+        means = self.means[:, :, first:end] if start % self.block == 0 else None
+        return Extent(start, length, self.data[:, :, :, start : start + length], means)
 
     def holds(self, extent: Extent) -> bool:
         return extent.data.untyped_storage().data_ptr() == self.data.untyped_storage().data_ptr()

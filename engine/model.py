@@ -25,6 +25,7 @@ from engine.positions import DualChunk
 from engine.row import RowForward
 from engine.sparsity import Budgets, Policy, read_budgets
 from engine.sparsity.recall import RecallGauge
+from kernels import decode_row
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 
@@ -146,8 +147,8 @@ class LanguageModel:
         extent = cache.extents[-1]
         extent.length += 1
         try:
-            if self.device.type == "cpu":
-                return self._row_forward(token, cache)
+            if self.row_forward is not None:
+                return self.row_forward(token, cache)
             hidden = self.hidden(array("i", [token]), extent.end - 1, cache)
         except BaseException:
             extent.length -= 1
@@ -155,10 +156,18 @@ class LanguageModel:
         return self.logits(hidden)[0]
 
     @cached_property
-    def _row_forward(self) -> RowForward:
-        """Made at the first token: a process that only reads does without its memory."""
-        int8 = self.shape.dtype is torch.bfloat16
-        return RowForward(self.model, self.shape, self.heads, self.dual_chunk, int8=int8)
+    def row_forward(self) -> RowForward | None:
+        """Made at the first token: a process that only reads does without its memory. None: modules do it."""
+        if self.device.type != "cpu" or self.shape.dtype not in decode_row.STORED or not decode_row.available():
+            return None
+        return RowForward(
+            self.model,
+            self.shape,
+            self.heads,
+            self.dual_chunk,
+            int8=self.shape.dtype is torch.bfloat16,
+            budgets=None if self.policy is None else self.policy.budgets,
+        )
 
 
 def check_finite(extent: Extent, hidden: Tensor) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from engine.kvcache import Arena, Extent, KVCache, KVShape
-from engine.protocol import Prompt
-from engine.snapshots import Damaged, Layout, Run, Store, open_data, piece_key, piece_lengths
+from engine.protocol import BLOCK_TOKENS, Prompt
+from engine.snapshots import Damaged, Layout, Run, Store, blocks, open_data, piece_key, piece_lengths
 
 # files whose mapping stays open between jobs, so that their checksums are verified once
 OPEN_FILES = 4096
@@ -35,7 +35,7 @@ class Pages:
     def __init__(self, shape: KVShape, store: Store | None) -> None:
         self.shape = shape
         self.store = store
-        self._open: OrderedDict[Path, tuple[mmap.mmap, Tensor]] = OrderedDict()
+        self._open: OrderedDict[Path, tuple[mmap.mmap, Tensor, Tensor | None]] = OrderedDict()
 
     def open(
         self, prompt: Prompt, *, leave: int, arena: Callable[[int], Arena | None] = lambda _: None
@@ -85,15 +85,19 @@ class Pages:
 
     def _extent(self, run: Run) -> Extent:
         assert self.store is not None
-        data = self._map(run.path)
-        return Extent(run.start, run.tokens, data[:, :, :, run.offset : run.offset + run.tokens].to(self.shape.device))
+        data, means = self._map(run.path)
+        data = data[:, :, :, run.offset : run.offset + run.tokens].to(self.shape.device)
+        if means is None or run.offset % BLOCK_TOKENS:
+            return Extent(run.start, run.tokens, data)
+        first = run.offset // BLOCK_TOKENS
+        return Extent(run.start, run.tokens, data, means[:, :, first : first + blocks(run.tokens)])
 
-    def _map(self, path: Path) -> Tensor:
-        """[layers, 2, kv_heads, tokens, dim] of a kept file, in place."""
+    def _map(self, path: Path) -> tuple[Tensor, Tensor | None]:
+        """[layers, 2, kv_heads, tokens, dim] of a kept file, and [layers, kv_heads, blocks, dim], in place."""
         assert self.store is not None
         if path in self._open:
             self._open.move_to_end(path)
-            return self._open[path][1]
+            return self._open[path][1:]
         try:
             mapped, header = open_data(path)
         except (Damaged, OSError) as error:
@@ -101,13 +105,18 @@ class Pages:
             raise Damaged(str(error)) from error
         shape = self.shape
         tokens = int(str(header["tokens"]))
-        data = torch.frombuffer(mapped, dtype=shape.dtype, offset=int(str(header["data_offset"]))).view(
-            shape.layers, 2, shape.kv_heads, tokens, shape.dim
-        )
-        self._open[path] = (mapped, data)
+        offset, end = int(str(header["data_offset"])), int(str(header["means_offset"]))
+        count = (end - offset) // shape.dtype.itemsize
+        data = torch.frombuffer(mapped, dtype=shape.dtype, offset=offset, count=count)
+        data = data.view(shape.layers, 2, shape.kv_heads, tokens, shape.dim)
+        means: Tensor | None = None
+        if len(mapped) > end:
+            means = torch.frombuffer(mapped, dtype=shape.dtype, offset=end)
+            means = means.view(shape.layers, shape.kv_heads, blocks(tokens), shape.dim)
+        self._open[path] = (mapped, data, means)
         while len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)
-        return data
+        return data, means
 
     def keep(
         self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str], *, remap: bool = True
@@ -120,8 +129,25 @@ class Pages:
         if self.store is None:
             return b"", extent
         whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
-        buffer = memoryview(whole.view(torch.uint8).numpy().data).cast("B")
-        path, key = self.store.write(parent, extent.start, ids, buffer, provenance=provenance)
+        means = mean_keys(whole)
+        path, key = self.store.write(parent, extent.start, ids, _bytes(whole), _bytes(means), provenance=provenance)
         if remap and self.shape.device.type == "cpu":
-            extent = Extent(extent.start, extent.length, self._map(path))
+            extent = Extent(extent.start, extent.length, *self._map(path))
         return key, extent
+
+
+def mean_keys(data: Tensor) -> Tensor:
+    """[layers, 2, kv_heads, tokens, dim] -> [layers, kv_heads, blocks, dim], the last block as far as it is full."""
+    keys = data[:, 0]
+    layers, heads, tokens, dim = keys.shape
+    full = tokens // BLOCK_TOKENS
+    means = keys.new_empty((layers, heads, blocks(tokens), dim))
+    whole = keys[:, :, : full * BLOCK_TOKENS].reshape(layers, heads, full, BLOCK_TOKENS, dim)
+    means[:, :, :full] = whole.mean(3, dtype=torch.float32)
+    if tokens % BLOCK_TOKENS:
+        means[:, :, full] = keys[:, :, full * BLOCK_TOKENS :].mean(2, dtype=torch.float32)
+    return means
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.view(torch.uint8).numpy().data).cast("B")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 PAGE_TOKENS = 1024
+# tokens that one mean key stands for; a page is a multiple of it
+BLOCK_TOKENS = 16
 
 Finish = Literal["stop", "length", "stopped"]
 

@@ -1,8 +1,8 @@
 """One token through the model: what decoding runs on a CPU instead of transformers' modules.
 
-A row is bound by reading the weights and by the number of calls, so here the projections of a layer are joined, the
-norms' weights are folded into them, and matrices may be held as int8 with a scale a row. transformers' modules remain
-the reference that this is tested against, and what prefill runs.
+A row is bound by reading the weights and the keys, so the projections of a layer are joined, the norms' weights are
+folded into them, matrices are held as int8 with a step a row, and one compiled call does it all
+(``kernels.decode_row``). transformers' modules remain the reference that this is tested against.
 """
 
 from __future__ import annotations
@@ -12,123 +12,134 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.attention import Merge
 from engine.kvcache import KVCache, KVShape
 from engine.positions import DualChunk, Relation
-from kernels.attention import attention
+from engine.sparsity.budgets import Budgets
+from engine.sparsity.policy import BLOCK, LOCAL, SINK
+from kernels import decode_row
+from kernels.decode_row import Choice, Run, Weights
 
-
-class Matrix:
-    """A linear map of one row. weight: [out, in]; scale: [in], folded into the weight; bias: [out]."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, int8: bool, scale: Tensor | None = None) -> None:
-        exact = weight.float() if scale is None else weight.float() * scale.float()
-        self._bias = bias
-        self._int8 = int8
-        if int8:
-            # a scale that the row's dtype holds exactly adds no error of its own
-            steps = (exact.abs().amax(1) / 127).clamp(min=1e-12).to(weight.dtype)
-            steps = torch.where(steps.float() * 127.5 < exact.abs().amax(1), steps * 1.01, steps)
-            self._weight = (exact / steps.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
-            self._steps = steps
-        else:
-            self._weight = exact.to(weight.dtype)
-
-    def __call__(self, row: Tensor) -> Tensor:
-        """[1, in] -> [1, out]"""
-        if not self._int8:
-            return torch.nn.functional.linear(row, self._weight, self._bias)
-        out: Tensor = torch.ops.aten._weight_int8pack_mm(row, self._weight, self._steps)
-        return out if self._bias is None else out.add_(self._bias)
-
-
-class Layer:
-    """The weights of one layer, joined and folded."""
-
-    def __init__(self, module: Any, *, int8: bool) -> None:
-        mixer, mlp = module.self_attn, module.mlp
-        projections = (mixer.q_proj, mixer.k_proj, mixer.v_proj)
-        biases = [projection.bias for projection in projections]
-        first, second = module.input_layernorm, module.post_attention_layernorm
-        self.eps = float(first.variance_epsilon)
-        self.qkv = Matrix(
-            torch.cat([projection.weight for projection in projections]),
-            None if biases[0] is None else torch.cat(biases),
-            int8=int8,
-            scale=first.weight,
-        )
-        self.out = Matrix(mixer.o_proj.weight, mixer.o_proj.bias, int8=int8)
-        joined = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight))
-        bias = None if mlp.gate_proj.bias is None else torch.cat((mlp.gate_proj.bias, mlp.up_proj.bias))
-        self.gate_up = Matrix(joined, bias, int8=int8, scale=second.weight)
-        self.down = Matrix(mlp.down_proj.weight, mlp.down_proj.bias, int8=int8)
-        self.scaling = float(mixer.scaling)
-        # Qwen3 norms each head of q and k
-        self.head_norms = (mixer.q_norm, mixer.k_norm) if hasattr(mixer, "q_norm") else None
+# tokens of context from which choosing keys pays (tests.bench.decode)
+CROSSOVER = 8192
+# the context that budgets are worked out for, in steps of so many tokens
+STEP = 1024
 
 
 class RowForward:
     """Runs one token after a cache. Not thread-safe.
 
     model: a Llama, Qwen2 or Qwen3 ``ForCausalLM`` of transformers; int8: hold the matrices as int8, at half the size
-    again of what the model itself takes.
+    again of what the model itself takes; budgets: how many keys each head chooses in a long context, None for all.
     """
 
-    def __init__(self, model: Any, shape: KVShape, heads: int, dual_chunk: DualChunk, *, int8: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        shape: KVShape,
+        heads: int,
+        dual_chunk: DualChunk,
+        *,
+        int8: bool,
+        budgets: Budgets | None = None,
+    ) -> None:
+        body = model.model
+        self.int8 = int8
         self._embedding: Tensor = model.get_input_embeddings().weight
-        self._layers = [Layer(module, int8=int8) for module in model.model.layers]
-        norm = model.model.norm
-        self._eps = float(norm.variance_epsilon)
-        self._head = Matrix(model.lm_head.weight, None, int8=int8, scale=norm.weight)
-        rotary = model.model.rotary_emb
-        self._inv_freq: Tensor = rotary.inv_freq.detach().double()
-        self._attention_scaling = float(getattr(rotary, "attention_scaling", 1.0))
+        self._weights = _weights(model, int8=int8)
+        self._eps = float(body.norm.variance_epsilon)
+        self._scaling = float(body.layers[0].self_attn.scaling)
+        self._inv_freq: Tensor = body.rotary_emb.inv_freq.detach().double()
+        self._attention_scaling = float(getattr(body.rotary_emb, "attention_scaling", 1.0))
         self._shape, self._heads, self._dual_chunk = shape, heads, dual_chunk
+        self._budgets = budgets
+        self._choice: tuple[int, Choice] | None = None
 
     @torch.inference_mode()
     def __call__(self, token: int, cache: KVCache) -> Tensor:
         """Logits [vocabulary] (float32) after ``token``, already counted in the cache's last extent."""
-        shape, dim = self._shape, self._shape.dim
-        own = cache.extents[-1]
-        position = own.end - 1
+        position = cache.end - 1
         chunk = self._dual_chunk.chunk(position)
         kinds = [self._dual_chunk.relation(chunk, self._dual_chunk.chunk(extent.start)) for extent in cache.extents]
         # the newest key is rotated as an intra query is: first in the table
         wanted = [Relation.INTRA, *(kind for kind in (Relation.SUCCESSIVE, Relation.INTER) if kind in kinds)]
+        choice = self._choose(cache.tokens)
+        runs = [
+            Run(extent.data, extent.length, wanted.index(kind), None if choice is None else extent.means)
+            for extent, kind in zip(cache.extents, kinds, strict=True)
+        ]
         cos, sin = self._rotations(position, wanted)
-        row = self._embedding[token].float()[None]  # the residual stream, [1, hidden]
-        for index, layer in enumerate(self._layers):
-            mixed = layer.qkv(self._normed(row, layer.eps))[0].view(-1, dim)  # [heads + 2 kv_heads, dim]
-            turning = mixed[: self._heads + shape.kv_heads]
-            if layer.head_norms is not None:
-                query_norm, key_norm = layer.head_norms
-                turning = torch.cat((query_norm(turning[: self._heads]), key_norm(turning[self._heads :])))
-            states = turning.float()
-            turned = torch.addcmul(states * cos, states.roll(dim // 2, -1), sin).to(shape.dtype)
-            value = mixed[self._heads + shape.kv_heads :]
-            cache.write(index, turned[0, self._heads :][:, None], value[:, None])
-            queries = turned[:, : self._heads].reshape(len(wanted), shape.kv_heads, -1, 1, dim)
-            merge = Merge()
-            for extent, kind in zip(cache.extents, kinds, strict=True):
-                query = queries[wanted.index(kind)]
-                part = attention(query, extent.keys(index), extent.values(index), causal=False, scale=layer.scaling)
-                merge.add(*part)
-            row = row + layer.out(merge.result().to(shape.dtype).view(1, -1)).float()
-            gate, up = layer.gate_up(self._normed(row, layer.eps)).chunk(2, -1)
-            row = row + layer.down(torch.nn.functional.silu(gate).mul_(up)).float()
-        return self._head(self._normed(row, self._eps))[0].float()
+        return decode_row.decode_row(
+            self._weights,
+            self._embedding[token].float(),
+            runs,
+            cos,
+            sin,
+            heads=self._heads,
+            eps=self._eps,
+            scale=self._scaling,
+            choice=choice,
+        )
 
-    def _normed(self, row: Tensor, eps: float) -> Tensor:
-        flat = row[0]
-        mean = float(torch.dot(flat, flat)) / len(flat)
-        factor: float = (mean + eps) ** -0.5
-        return (row * factor).to(self._shape.dtype)
+    def _choose(self, context: int) -> Choice | None:
+        if self._budgets is None or context < CROSSOVER:
+            return None
+        step = context // STEP
+        if self._choice is None or self._choice[0] != step:
+            keys = [
+                [self._budgets.keys(layer, head, context) for head in range(self._shape.kv_heads)]
+                for layer in range(self._shape.layers)
+            ]
+            self._choice = step, Choice(torch.tensor(keys), BLOCK, SINK, LOCAL)
+        return self._choice[1]
 
     def _rotations(self, position: int, kinds: list[Relation]) -> tuple[Tensor, Tensor]:
-        """cos and signed sin of each kind of query: [kinds, 1, dim], float32."""
+        """cos and sin of each kind of query: [kinds, dim / 2], float32."""
         offset = torch.tensor([position % self._dual_chunk.chunk_len])
         places = torch.cat([offset + self._dual_chunk.shift(kind, offset) for kind in kinds])
         angle = places.double()[:, None] * self._inv_freq
-        cos, sin = angle.cos().float(), angle.sin().float()
-        scale = self._attention_scaling
-        return torch.cat((cos, cos), -1)[:, None] * scale, torch.cat((-sin, sin), -1)[:, None] * scale
+        return angle.cos().float() * self._attention_scaling, angle.sin().float() * self._attention_scaling
+
+
+def _weights(model: Any, *, int8: bool) -> Weights:
+    """The model's matrices as ``kernels.decode_row`` wants them."""
+    layers = model.model.layers
+    found: dict[str, Tensor] = {}
+
+    def stack(name: str, linears: list[list[Any]], norms: list[Tensor] | None) -> None:
+        """One matrix a layer, of these linear maps joined, after these norms."""
+        parts = []
+        for number, joined in enumerate(linears):
+            weight = torch.cat([linear.weight for linear in joined]).float()
+            parts.append(quantized(weight if norms is None else weight * norms[number].float(), int8=int8))
+        biases = [[linear.bias for linear in joined if linear.bias is not None] for joined in linears]
+        found[name] = torch.stack([weight for weight, _ in parts])
+        found[name + "_steps"] = torch.stack([steps for _, steps in parts])
+        found[name + "_bias"] = torch.stack(
+            [torch.cat(bias).float() if bias else torch.empty(0, dtype=torch.float32) for bias in biases]
+        )
+
+    mixers = [layer.self_attn for layer in layers]
+    before = [layer.input_layernorm.weight for layer in layers]
+    between = [layer.post_attention_layernorm.weight for layer in layers]
+    stack("qkv", [[mixer.q_proj, mixer.k_proj, mixer.v_proj] for mixer in mixers], before)
+    stack("out", [[mixer.o_proj] for mixer in mixers], None)
+    stack("gate_up", [[layer.mlp.gate_proj, layer.mlp.up_proj] for layer in layers], between)
+    stack("down", [[layer.mlp.down_proj] for layer in layers], None)
+    head, head_steps = quantized(model.lm_head.weight.float() * model.model.norm.weight.float(), int8=int8)
+
+    def head_norm(name: str) -> Tensor:
+        """Qwen3 norms each head of q and k."""
+        norms = [getattr(mixer, name).weight.float() for mixer in mixers if hasattr(mixer, name)]
+        return torch.stack(norms) if norms else torch.empty((len(layers), 0))
+
+    return Weights(
+        **found, head=head, head_steps=head_steps, query_norm=head_norm("q_norm"), key_norm=head_norm("k_norm")
+    )
+
+
+def quantized(weight: Tensor, *, int8: bool) -> tuple[Tensor, Tensor]:
+    """[out, in] float32 -> matrix, steps [out]"""
+    if not int8:
+        return weight, torch.ones(len(weight))
+    steps = (weight.abs().amax(1) / 127).clamp(min=1e-12)
+    return (weight / steps[:, None]).round_().to(torch.int8), steps

@@ -4,6 +4,7 @@ A file holds the keys and values of one prefill chunk and names itself:
 
     magic "LECTERN1" · u32 header bytes · u32 crc32 of the header · header (JSON) · padding to 4096
     data [layer][k, v][kv head][token][dim], just as it is attended to
+    means [layer][kv head][block][dim], the mean key of every 16 tokens, since choosing keys must not read them all
 
 A chunk is cut into pieces at page borders. A piece's key hashes its parent's key, its position and its tokens, so a
 text is found in any prompt that begins alike, whatever chunks it was read in. A file is written beside its place,
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import StorageFull
-from engine.protocol import PAGE_TOKENS, Prompt
+from engine.protocol import BLOCK_TOKENS, PAGE_TOKENS, Prompt
 
 log = logging.getLogger(__name__)
 
@@ -211,16 +212,25 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def write(
-        self, parent: bytes, start: int, ids: array[int], data: memoryview, *, provenance: dict[str, str]
+        self,
+        parent: bytes,
+        start: int,
+        ids: array[int],
+        data: memoryview,
+        means: memoryview,
+        *,
+        provenance: dict[str, str],
     ) -> tuple[Path, bytes]:
         """Commit one chunk after ``parent``; returns its file and the key of its last piece.
 
-        data: the bytes of [layers, 2, kv_heads, len(ids), dim], contiguous. Raises StorageFull,
-        with nothing left behind.
+        data: the bytes of [layers, 2, kv_heads, len(ids), dim], contiguous; means: those of [layers, kv_heads, blocks,
+        dim], or none. Raises StorageFull, with nothing left behind.
         """
         layout = self.layout
         if data.nbytes != layout.token_bytes * len(ids):
             raise ValueError(f"{data.nbytes} bytes are not {len(ids)} tokens of {layout.token_bytes}")
+        if means.nbytes not in (0, layout.token_bytes // 2 * blocks(len(ids))):
+            raise ValueError(f"{means.nbytes} bytes are not the means of {len(ids)} tokens")
         pieces: list[tuple[str, int]] = []
         key, done = parent, 0
         for length in piece_lengths(start, len(ids)):
@@ -237,6 +247,7 @@ class Store:
             "dim": layout.dim,
             "dtype": layout.dtype,
             "checksums": _checksums(data, layout, len(ids)),
+            "means": {"bytes": means.nbytes, "checksum": zlib.crc32(means)},
             "provenance": provenance,
         }
         text = json.dumps(header, separators=(",", ":")).encode()
@@ -244,15 +255,15 @@ class Store:
         prelude += bytes(-len(prelude) % ALIGNMENT)
         # named by both ends: another plan of chunks may end at the same key and hold fewer pages
         path = self.folder / (hashlib.sha256(parent + key).hexdigest()[:40] + SUFFIX)
-        self._commit(path, prelude, data)
+        self._commit(path, prelude, data, means)
         with self._lock:
             if path.name not in self._headers:
                 self._headers[path.name] = header
                 self._index(path, header)
         return path, key
 
-    def _commit(self, path: Path, prelude: bytes, data: memoryview) -> None:
-        needed = len(prelude) + data.nbytes
+    def _commit(self, path: Path, *parts: bytes | memoryview) -> None:
+        needed = sum(memoryview(part).nbytes for part in parts)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         free = shutil.disk_usage(self.folder).free
         if needed + RESERVE_BYTES > free:
@@ -260,8 +271,8 @@ class Store:
         part = path.with_suffix(".part")
         try:
             with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(prelude)
-                file.write(data)
+                for each in parts:
+                    file.write(each)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -291,7 +302,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_header(path: Path) -> dict[str, object]:
-    """The header of a kept file, with ``data_offset`` added. Raises Damaged."""
+    """The header of a kept file, with ``data_offset`` and ``means_offset`` added. Raises Damaged."""
     with open(path, "rb") as file:
         start = file.read(len(MAGIC) + 8)
         if len(start) < len(MAGIC) + 8 or not start.startswith(MAGIC):
@@ -304,8 +315,10 @@ def read_header(path: Path) -> dict[str, object]:
     header: dict[str, object] = json.loads(text)
     offset = -(-(len(start) + length) // ALIGNMENT) * ALIGNMENT
     checksums: list[int] = header["checksums"]  # type: ignore[assignment]
-    if size != offset + _data_bytes(header) or not checksums:
-        raise Damaged(f"the file has {size} bytes where {offset + _data_bytes(header)} belong")
+    header["means_offset"] = expected = offset + _data_bytes(header)
+    expected += _means(header)["bytes"]
+    if size != expected or not checksums:
+        raise Damaged(f"the file has {size} bytes where {expected} belong")
     header["data_offset"] = offset
     return header
 
@@ -313,7 +326,7 @@ def read_header(path: Path) -> dict[str, object]:
 def open_data(path: Path) -> tuple[mmap.mmap, dict[str, object]]:
     """Map a kept file copy-on-write and check every checksum. Raises Damaged.
 
-    The data begins at the header's ``data_offset``.
+    The data begins at the header's ``data_offset``, the means at its ``means_offset``.
     """
     header = read_header(path)
     with open(path, "rb") as file:
@@ -322,12 +335,25 @@ def open_data(path: Path) -> tuple[mmap.mmap, dict[str, object]]:
     bytes_a_token = _data_bytes(header) // tokens
     planes = layers * 2 * int(str(header["kv_heads"]))
     with memoryview(mapped) as view:
-        data = view[int(str(header["data_offset"])) :]
+        data = view[int(str(header["data_offset"])) : int(str(header["means_offset"]))]
         found = _plane_checksums(data, planes, tokens, bytes_a_token // planes)
         data.release()
-    if found != header["checksums"]:
+        means = view[int(str(header["means_offset"])) :]
+        same = zlib.crc32(means) == _means(header)["checksum"]
+        means.release()
+    if found != header["checksums"] or not same:
         raise Damaged("the data does not match its checksums")
     return mapped, header
+
+
+def blocks(tokens: int) -> int:
+    """Mean keys of so many tokens, a head and layer."""
+    return -(-tokens // BLOCK_TOKENS)
+
+
+def _means(header: dict[str, object]) -> dict[str, int]:
+    """What the header says of the means; files of older versions have none."""
+    return header.get("means", {"bytes": 0, "checksum": 0})  # type: ignore[return-value]
 
 
 def _data_bytes(header: dict[str, object]) -> int:

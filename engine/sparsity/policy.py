@@ -8,8 +8,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from engine.protocol import BLOCK_TOKENS
+from engine.sparsity.budgets import Budgets
+
 # tokens of a key block and of a query block; pages and Dual Chunk Attention borders are multiples of both
-BLOCK = 16
+BLOCK = BLOCK_TOKENS
 QUERY_BLOCK = 128
 # keys before and at the query block that every policy attends to
 SINK = 64
@@ -59,6 +62,7 @@ class Policy(Protocol):
     """Chooses key blocks. Stateless between calls; the same view gives the same choice."""
 
     name: str
+    budgets: Budgets
 
     def choose(self, view: View) -> Chosen: ...
 

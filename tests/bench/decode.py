@@ -1,8 +1,9 @@
 """Answering, token by token: ``python -m tests.bench.decode --tokens 512 8192 16384``.
 
-After a text of so many tokens the next ones are fed as they stand in it (teacher-forced), by what people get and by
-transformers' modules in full precision. Prints a row of JSON a length: tokens a second, both losses (nats), and the
-ceiling, which is one pass over the weights and the keys and values at the rate of a large copy.
+After a text of so many tokens the next ones are fed as they stand in it (teacher-forced): by what people get (keys are
+chosen in a long context), with all keys, and by transformers' modules in full precision. Prints a row of JSON a length:
+tokens a second and losses (nats) of each, and the ceiling, which is one pass over the weights and all keys and values at
+the rate of a large copy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from engine import prefill
 from engine.pages import Pages
+from engine.row import RowForward
 from tests.bench import rows, setup
 
 WARM = 4
@@ -32,7 +34,7 @@ def copy_rate() -> float:
     return source.nbytes / best
 
 
-def measure(name: str, tokens: int, text: Path, steps: int) -> dict[str, object]:
+def measure(name: str, tokens: int, text: Path, steps: int, *, with_modules: bool) -> dict[str, object]:
     session = setup.Session(setup.config(setup.describe(name), None))
     ids = setup.text_ids(session.tokenizer, text, tokens + steps + 1)
     model, _, _ = session.load()
@@ -51,7 +53,11 @@ def measure(name: str, tokens: int, text: Path, steps: int) -> dict[str, object]
     pass_bytes = weights + tokens * model.shape.token_bytes  # int8 weights
     wanted = torch.tensor(ids[tokens + 1 : tokens + steps + 1])
 
-    def run(*, modules: bool) -> tuple[float, float]:
+    chosen = model.row_forward
+    exact = chosen and RowForward(model.model, model.shape, model.heads, model.dual_chunk, int8=chosen.int8)
+
+    def run(row: RowForward | None) -> tuple[float, float]:
+        """None for transformers' modules."""
         room = min(steps, model.dual_chunk.border_after(cache.end) - cache.end)
         cache.append(model.shape.allocate(cache.end, room))
         logits, begun = [], 0.0
@@ -59,23 +65,23 @@ def measure(name: str, tokens: int, text: Path, steps: int) -> dict[str, object]
             if step == WARM:
                 begun = time.perf_counter()
             token = ids[tokens + step]
-            if modules:
-                cache.extents[-1].length += 1
+            cache.extents[-1].length += 1
+            if row is None:
                 logits.append(model.logits(model.hidden(array("i", [token]), cache.end - 1, cache))[0])
             else:
-                logits.append(model.step(token, cache))
+                logits.append(row(token, cache))
         seconds = time.perf_counter() - begun
         cache.drop_last()
         loss = torch.nn.functional.cross_entropy(torch.stack(logits), wanted[:room])
         return (room - WARM) / seconds, float(loss)
 
-    rate, loss = run(modules=False)
-    exact_rate, exact_loss = run(modules=True)
+    ways = {"policy": chosen, "exact": exact} | ({"modules": None} if with_modules else {})
+    found = {name: run(row) for name, row in ways.items()}
     return {
-        "tokens_per_second": rate,
+        "tokens_per_second": found["policy"][0],
         "ceiling_tokens_per_second": copy_rate() / pass_bytes,
-        "modules_tokens_per_second": exact_rate,
-        "loss": {"exact": exact_loss, "policy": loss},
+        "rates": {name: rate for name, (rate, _) in found.items()},
+        "loss": {name: loss for name, (_, loss) in found.items()},
         "steps": steps,
     }
 
@@ -83,11 +89,12 @@ def measure(name: str, tokens: int, text: Path, steps: int) -> dict[str, object]
 def main() -> None:
     parser = setup.arguments(__doc__ or "", tokens=[512, 8192])
     parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--no-modules", action="store_true", help="leave transformers' modules out: they are slow")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object (it always is)")
     given = parser.parse_args()
     for model in given.model:
         for tokens in given.tokens:
-            found = measure(model, tokens, given.text, given.steps)
+            found = measure(model, tokens, given.text, given.steps, with_modules=not given.no_modules)
             rows.record("decode", {"model": model, "tokens": tokens, "text": given.text.name, **found})
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from engine.config import EngineConfig
-from engine.kvcache import KVCache
+from engine.kvcache import Extent, KVCache
 from engine.model import LanguageModel
-from engine.row import Matrix, RowForward
+from engine.pages import mean_keys
+from engine.row import CROSSOVER, RowForward, quantized
+from engine.sparsity import Budgets
 from tests import tolerances
 from tests.engine.reference import random_ids
 
@@ -68,16 +70,32 @@ def test_int8_is_near_on_a_real_model(smollm2: Path) -> None:
 
 
 def test_a_matrix_as_int8_is_within_half_a_step() -> None:
-    generator = torch.Generator().manual_seed(3)
-    weight = torch.randn(64, 48, generator=generator).to(torch.bfloat16)
+    weight = torch.randn(64, 48, generator=torch.Generator().manual_seed(3))
     weight[5] = 0
-    scale = torch.rand(48, generator=generator) + 0.5
-    matrix = Matrix(weight, None, int8=True, scale=scale)
-    exact = weight.float() * scale
-    held = matrix._weight.float() * matrix._steps.float()[:, None]
-    assert ((held - exact).abs() <= matrix._steps.float()[:, None] * 0.51).all()
-    row = torch.randn(1, 48, generator=generator).to(torch.bfloat16)
-    bias = torch.randn(64, generator=generator).to(torch.bfloat16)
-    plain = matrix(row)
-    assert (plain.float() - row.float() @ held.T).abs().max() < 0.1
-    assert torch.equal(Matrix(weight, bias, int8=True, scale=scale)(row), plain + bias)
+    held, steps = quantized(weight.clone(), int8=True)
+    assert held.dtype is torch.int8 and ((held * steps[:, None] - weight).abs() <= steps[:, None] * 0.501).all()
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+def test_choosing_all_keys_is_exact_and_fewer_are_near(tiny_checkpoint: Callable[..., Path], family: str) -> None:
+    """A context long enough to choose in: with budgets for everything the logits are those of exact attention."""
+    model = language_model(tiny_checkpoint(family), "float32")
+    model.dual_chunk = type(model.dual_chunk)(chunk_size=8192, local_size=1024)
+    prompt = random_ids(CROSSOVER + 300)
+    cache = KVCache(model.shape)
+    for start in range(0, len(prompt), 1024):
+        extent, _ = model.prefill(prompt[start : start + 1024], start, cache)
+        cache.replace_last(Extent(extent.start, extent.length, extent.data, mean_keys(extent.data)))
+    cache.append(model.shape.allocate(cache.end, 64))
+
+    def logits(budgets: Budgets | None) -> torch.Tensor:
+        cache.extents[-1].length = 1
+        args = (model.model, model.shape, model.heads, model.dual_chunk)
+        return RowForward(*args, int8=False, budgets=budgets)(7, cache)
+
+    exact = logits(None)
+    layers, heads = model.shape.layers, model.shape.kv_heads
+    everything = logits(Budgets.uniform(layers, heads, len(prompt)))
+    some, few = (logits(Budgets.uniform(layers, heads, keys)) for keys in (4096, 64))
+    assert (everything - exact).abs().max() < tolerances.FLOAT32_LOGITS
+    assert 0 < (some - exact).abs().mean() < (few - exact).abs().mean()

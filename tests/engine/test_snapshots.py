@@ -28,7 +28,9 @@ def data(tokens: int, seed: int = 0) -> bytes:
 
 
 def keep(store: Store, parent: bytes, start: int, part: array[int]) -> tuple[Path, bytes]:
-    return store.write(parent, start, part, memoryview(data(len(part))), provenance={"written_by": "test"})
+    return store.write(
+        parent, start, part, memoryview(data(len(part))), memoryview(b""), provenance={"written_by": "test"}
+    )
 
 
 @pytest.fixture
@@ -164,4 +166,4 @@ def test_a_file_removed_by_hand_is_forgotten(store: Store) -> None:
 
 def test_data_of_the_wrong_size_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="are not 5 tokens"):
-        store.write(store.root_key, 0, ids(5, 1), memoryview(data(4)), provenance={})
+        store.write(store.root_key, 0, ids(5, 1), memoryview(data(4)), memoryview(b""), provenance={})

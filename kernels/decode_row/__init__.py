@@ -1,0 +1,118 @@
+"""One token through all layers of a Llama-family model on a CPU, after the keys and values of what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from kernels.decode_row import reference
+
+__all__ = ["Choice", "Run", "Weights", "available", "decode_row"]
+
+Impl = Literal["compiled", "reference"]
+STORED = (torch.bfloat16, torch.float32)
+
+
+class Weights(NamedTuple):
+    """A model's matrices, stacked over layers. int8 with a step a row, or float32 with steps of one.
+
+    The norms before qkv, gate_up and head are folded into them. qkv: [layers, (heads + 2 kv_heads) * dim, hidden];
+    out: [layers, hidden, heads * dim]; gate_up: [layers, 2 * inner, hidden]; down: [layers, hidden, inner]; head:
+    [vocabulary, hidden]. Steps and biases: [layers, rows], biases [layers, 0] where there is none; norms of each head
+    of q and k: [layers, dim] or [layers, 0]. Steps, biases and norms are float32.
+    """
+
+    qkv: Tensor
+    qkv_steps: Tensor
+    qkv_bias: Tensor
+    out: Tensor
+    out_steps: Tensor
+    out_bias: Tensor
+    gate_up: Tensor
+    gate_up_steps: Tensor
+    gate_up_bias: Tensor
+    down: Tensor
+    down_steps: Tensor
+    down_bias: Tensor
+    head: Tensor
+    head_steps: Tensor
+    query_norm: Tensor
+    key_norm: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Keys and values of ``length`` tokens: data [layers, 2, kv_heads, capacity, dim], bfloat16 or float32.
+
+    kind: which rotation of the query meets them; means: [layers, kv_heads, blocks, dim], the mean key of every block
+    of tokens, the last as far as it is full, or None where all keys are always attended to.
+    """
+
+    data: Tensor
+    length: int
+    kind: int
+    means: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Keys to choose in runs with means: ``keys[layer, kv_head]``, int64, in blocks of ``block`` tokens.
+
+    The first ``sink`` and the last ``local`` tokens of these runs are attended to anyway.
+    """
+
+    keys: Tensor
+    block: int
+    sink: int
+    local: int
+
+
+def available() -> bool:
+    """Whether the compiled form can be had here."""
+    return find_spec("numba") is not None
+
+
+def decode_row(
+    weights: Weights,
+    state: Tensor,
+    runs: Sequence[Run],
+    cos: Tensor,
+    sin: Tensor,
+    *,
+    heads: int,
+    eps: float,
+    scale: float,
+    choice: Choice | None = None,
+    impl: Impl | None = None,
+) -> Tensor:
+    """Logits [vocabulary] (float32) of the token whose embedding is ``state`` ([hidden], float32).
+
+    The token is already counted in the last run's length: its key and value are written there. cos, sin: [kinds,
+    dim / 2], float32, the rotation of the newest key and of queries of kind 0, then of the other kinds; scale: of the
+    attention's logits. Raises ValueError for what does not fit.
+    """
+    dim = cos.shape[1] * 2
+    if not runs or not 0 < runs[-1].length <= runs[-1].data.shape[3]:
+        raise ValueError("the last run must have room for the token and count it")
+    for run in runs:
+        data = run.data
+        if data.dtype not in STORED or data.stride()[-2:] != (dim, 1) or data.device.type != "cpu":
+            raise ValueError(f"a run of {tuple(data.shape)} {data.dtype} cannot be read in place")
+        if data.dtype != runs[0].data.dtype or run.kind >= len(cos):
+            raise ValueError(f"a run of {data.dtype}, kind {run.kind} does not go with the others")
+        if run.means is not None and (run.means.dtype != data.dtype or run.means.stride()[-2:] != (dim, 1)):
+            raise ValueError("mean keys must lie as the keys do")
+    if choice is not None and choice.keys.shape != (len(weights.qkv), runs[0].data.shape[2]):
+        raise ValueError(f"keys to choose {tuple(choice.keys.shape)} are not [layers, kv_heads]")
+    if impl is None:
+        impl = "compiled" if available() else "reference"
+    if impl == "reference":
+        return reference.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice)
+    from kernels.decode_row import call
+
+    return call.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice)

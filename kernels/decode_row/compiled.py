@@ -1,0 +1,427 @@
+"""The whole row in compiled loops: weights and keys are read once, by as many threads as PyTorch uses.
+
+Numba compiles it at the first use and keeps the machine code beside this file, or in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, config, njit, prange, set_num_threads, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+# float sums may be taken in any order: without that nothing is vectorized
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+# keys scored before their values are added up
+UNIT = 64
+# columns of the table of runs
+ADDRESS, LAYER, VALUES, HEAD, LENGTH, KIND, MEANS, MEANS_LAYER, MEANS_HEAD, BLOCKS = range(10)
+COLUMNS = 10
+
+
+class Packed(NamedTuple):
+    """``kernels.decode_row.Weights`` as arrays; what a model does not have is empty. Matrices are int8 or float32."""
+
+    qkv: Any
+    qkv_steps: Any
+    qkv_bias: Any
+    out: Any
+    out_steps: Any
+    out_bias: Any
+    gate_up: Any
+    gate_up_steps: Any
+    gate_up_bias: Any
+    down: Any
+    down_steps: Any
+    down_bias: Any
+    head: Any
+    head_steps: Any
+    query_norm: Any
+    key_norm: Any
+
+
+@intrinsic
+def pointer(_: Any, address: Any) -> Any:
+    def codegen(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@intrinsic
+def as_float(_: Any, bits: Any) -> Any:
+    def codegen(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), codegen
+
+
+@intrinsic
+def as_bits(_: Any, number: Any) -> Any:
+    def codegen(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), codegen
+
+
+def widen(number: Any) -> Any:
+    """A stored number as float32: bfloat16 travels as its bits, uint16."""
+
+
+def narrow(number: Any, like: Any) -> Any:
+    """A float32 as it is stored in an array such as ``like``."""
+
+
+# numba compares the annotations of both functions too
+@overload(widen, inline="always")
+def _widen(number: Any) -> Any:
+    def shifted(number: Any) -> Any:
+        return as_float(np.uint32(number) << np.uint32(16))
+
+    def same(number: Any) -> Any:
+        return number
+
+    return shifted if number == types.uint16 else same
+
+
+@overload(narrow, inline="always")
+def _narrow(number: Any, like: Any) -> Any:
+    def rounded(number: Any, like: Any) -> Any:
+        bits = as_bits(number)
+        return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+    def same(number: Any, like: Any) -> Any:
+        return number
+
+    return rounded if like.dtype == types.uint16 else same
+
+
+@njit(inline="always")
+def exp(x: Any) -> Any:
+    """e ** x for x <= 0 to two units in the last place, in operations that vectorize (Cephes' polynomial)."""
+    x = max(x, np.float32(-87.0))
+    n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    f = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * f + np.float32(1.3981999507e-3)
+    p = p * f + np.float32(8.3334519073e-3)
+    p = p * f + np.float32(4.1665795894e-2)
+    p = p * f + np.float32(1.6666665459e-1)
+    p = p * f + np.float32(5.0000001201e-1)
+    p = p * f * f + f + np.float32(1.0)
+    return p * as_float(np.uint32(np.int32(n) + np.int32(127)) << np.uint32(23))
+
+
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def product(weight: Any, steps: Any, bias: Any, x: Any, out: Any, add: bool) -> None:
+    """out (+)= (weight * steps) @ x + bias"""
+    for row in prange(weight.shape[0]):
+        total = np.float32(0)
+        for column in range(weight.shape[1]):
+            total += np.float32(weight[row, column]) * x[column]
+        total *= steps[row]
+        if bias.shape[0]:
+            total += bias[row]
+        out[row] = out[row] + total if add else total
+
+
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def gated(weight: Any, steps: Any, bias: Any, x: Any, out: Any) -> None:
+    """out = silu(gate) * up, gate and up being the halves of the product."""
+    half = out.shape[0]
+    for row in prange(half):
+        gate, up = np.float32(0), np.float32(0)
+        for column in range(weight.shape[1]):
+            gate += np.float32(weight[row, column]) * x[column]
+            up += np.float32(weight[half + row, column]) * x[column]
+        gate *= steps[row]
+        up *= steps[half + row]
+        if bias.shape[0]:
+            gate += bias[row]
+            up += bias[half + row]
+        small = exp(-abs(gate))
+        out[row] = up * gate * (np.float32(1) if gate > 0 else small) / (np.float32(1) + small)
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def normed(x: Any, eps: Any, out: Any) -> None:
+    total = np.float32(0)
+    for i in range(x.shape[0]):
+        total += x[i] * x[i]
+    factor = np.float32(1) / np.sqrt(total / np.float32(x.shape[0]) + eps)
+    for i in range(x.shape[0]):
+        out[i] = x[i] * factor
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def turned(x: Any, norm: Any, eps: Any, cos: Any, sin: Any, scale: Any, out: Any) -> None:
+    """One head, normed if the model does that, rotated: out [dim]."""
+    half = x.shape[0] // 2
+    if norm.shape[0]:
+        normed(x, eps, out)
+        for d in range(x.shape[0]):
+            out[d] *= norm[d]
+    else:
+        out[:] = x
+    for d in range(half):
+        first, second = out[d], out[d + half]
+        out[d] = (first * cos[d] - second * sin[d]) * scale
+        out[d + half] = (second * cos[d] + first * sin[d]) * scale
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def whole_units(runs: Any, units: Any) -> int:
+    """Every key of every run: units [most, 3] of (run, first key, keys); returns how many."""
+    count = 0
+    for run in range(runs.shape[0]):
+        for first in range(0, runs[run, LENGTH], UNIT):
+            units[count, 0], units[count, 1] = run, first
+            units[count, 2] = min(UNIT, runs[run, LENGTH] - first)
+            count += 1
+    return count
+
+
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def score_blocks(layer: int, runs: Any, queries: Any, like: Any, places: Any, scores: Any) -> None:
+    """Logits of the mean key of every block: scores [kv_heads, group, blocks]. places: [blocks, 2] (run, block)."""
+    heads, group, blocks = scores.shape
+    dim = queries.shape[3]
+    step = 64
+    pieces = -(-blocks // step)
+    for index in prange(pieces * heads):
+        head, begin = index % heads, index // heads * step
+        for place in range(begin, min(blocks, begin + step)):
+            run, block = places[place, 0], places[place, 1]
+            size = like.itemsize
+            address = runs[run, MEANS] + size * (layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD])
+            mean = carray(pointer(address + size * block * dim), (dim,), like.dtype)
+            for member in range(group):
+                query = queries[runs[run, KIND], head, member]
+                total = np.float32(0)
+                for d in range(dim):
+                    total += query[d] * widen(mean[d])
+                scores[head, member, place] = total
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int, units: Any) -> int:
+    """The ``most`` blocks with the largest share of the estimated mass, and what is always attended to, as units.
+
+    scores: [group, blocks], changed; the first ``sink`` and the last ``local`` blocks are taken anyway.
+    """
+    group, blocks = scores.shape
+    share = np.zeros(blocks, np.float32)
+    for member in range(group):
+        top = np.float32(-1e30)
+        for place in range(blocks):
+            top = max(top, scores[member, place])
+        total = np.float32(0)
+        for place in range(blocks):
+            scores[member, place] = exp(scores[member, place] - top)
+            total += scores[member, place]
+        for place in range(blocks):
+            share[place] += scores[member, place] / total
+    share[:sink] = np.float32(1e30)
+    share[blocks - local :] = np.float32(1e30)
+    keep = min(blocks, most + sink + local)
+    bar = np.partition(share, blocks - keep)[blocks - keep] if keep else np.float32(np.inf)
+    spare = keep - (share > bar).sum()
+    count, place = 0, 0
+    for run in range(runs.shape[0]):
+        length = runs[run, LENGTH]
+        if runs[run, BLOCKS] == 0:
+            for first in range(0, length, UNIT):
+                units[count, 0], units[count, 1], units[count, 2] = run, first, min(UNIT, length - first)
+                count += 1
+            continue
+        end = -1  # of the unit at hand, if the next block may join it
+        for number in range(runs[run, BLOCKS]):
+            taken = share[place] > bar
+            if share[place] == bar and spare > 0:
+                taken = True
+                spare -= 1
+            place += 1
+            if not taken:
+                continue
+            first = number * block
+            keys = min(block, length - first)
+            if end == first and units[count - 1, 2] + keys <= UNIT:
+                units[count - 1, 2] += keys
+            else:
+                units[count, 0], units[count, 1], units[count, 2] = run, first, keys
+                count += 1
+            end = first + keys
+    return count
+
+
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+def choose_all(
+    scores: Any, runs: Any, keys: Any, block: int, sink: int, local: int, units: Any, counts: Any, lists: Any
+) -> None:
+    """Units of every head, in a list of its own or, where it needs all keys, the last list."""
+    heads = scores.shape[0]
+    for head in prange(heads):
+        lists[head] = heads
+        if keys[head] < scores.shape[2] * block:
+            lists[head] = head
+            counts[head] = choose(scores[head], runs, block, keys[head] // block, sink, local, units[head])
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def attend_unit(query: Any, key: Any, value: Any, top: Any, mass: Any, acc: Any, scores: Any, rows: Any) -> None:
+    """Add a unit to an online softmax. query: [group, dim], scaled; key, value: [keys, dim], as stored."""
+    group, dim = query.shape
+    keys = key.shape[0]
+    for t in range(keys):
+        for d in range(dim):
+            rows[t, d] = widen(key[t, d])
+    for member in range(group):
+        for t in range(keys):
+            total = np.float32(0)
+            for d in range(dim):
+                total += query[member, d] * rows[t, d]
+            scores[member, t] = total
+    for t in range(keys):
+        for d in range(dim):
+            rows[t, d] = widen(value[t, d])
+    for member in range(group):
+        peak = top[member]
+        for t in range(keys):
+            peak = max(peak, scores[member, t])
+        fix = exp(top[member] - peak)
+        top[member] = peak
+        total = np.float32(0)
+        for t in range(keys):
+            scores[member, t] = exp(scores[member, t] - peak)
+            total += scores[member, t]
+        mass[member] = mass[member] * fix + total
+        for d in range(dim):
+            acc[member, d] *= fix
+        for t in range(keys):
+            weight = scores[member, t]
+            for d in range(dim):
+                acc[member, d] += weight * rows[t, d]
+
+
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def attend(
+    layer: int, runs: Any, queries: Any, like: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, acc: Any
+) -> None:
+    """Partial results of every head, a piece each. top, mass: [pieces, kv_heads, group]; acc: [..., dim].
+
+    units: [lists, most, 3], of which head h takes list lists[h] with counts[lists[h]].
+    """
+    pieces, heads, group, dim = acc.shape
+    for index in prange(pieces * heads):
+        head, piece = index % heads, index // heads
+        mine = lists[head]
+        first, last = piece * counts[mine] // pieces, (piece + 1) * counts[mine] // pieces
+        scores = np.empty((group, UNIT), np.float32)
+        rows = np.empty((UNIT, dim), np.float32)
+        top[piece, head] = np.float32(-1e30)
+        mass[piece, head] = np.float32(0)
+        acc[piece, head] = np.float32(0)
+        size = like.itemsize
+        for number in range(first, last):
+            run, begin, keys = units[mine, number, 0], units[mine, number, 1], units[mine, number, 2]
+            address = runs[run, ADDRESS] + size * (
+                layer * runs[run, LAYER] + head * runs[run, HEAD] + np.int64(begin) * dim
+            )
+            key = carray(pointer(address), (keys, dim), like.dtype)
+            value = carray(pointer(address + size * runs[run, VALUES]), (keys, dim), like.dtype)
+            attend_unit(
+                queries[runs[run, KIND], head], key, value, top[piece, head], mass[piece, head], acc[piece, head],
+                scores, rows,
+            )  # fmt: skip
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def merge(top: Any, mass: Any, acc: Any, out: Any) -> None:
+    """out: [kv_heads * group * dim]"""
+    pieces, heads, group, dim = acc.shape
+    for head in range(heads):
+        for member in range(group):
+            place = (head * group + member) * dim
+            peak = top[:, head, member].max()
+            total = np.float32(0)
+            out[place : place + dim] = np.float32(0)
+            for piece in range(pieces):
+                weight = exp(top[piece, head, member] - peak)
+                total += weight * mass[piece, head, member]
+                for d in range(dim):
+                    out[place + d] += weight * acc[piece, head, member, d]
+            for d in range(dim):
+                out[place + d] /= total
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def row(
+    weights: Any, state: Any, eps: Any, scale: Any, cos: Any, sin: Any, heads: int, kv_heads: int, runs: Any, like: Any,
+    places: Any, keys: Any, block: int, sink: int, local: int, pieces: int, logits: Any,
+) -> None:  # fmt: skip
+    """See ``kernels.decode_row.decode_row``. state: [hidden], changed; keys: [layers, kv_heads] or empty."""
+    kinds, dim = cos.shape[0], cos.shape[1] * 2
+    group = heads // kv_heads
+    last = runs.shape[0] - 1
+    most = 1
+    for run in range(runs.shape[0]):
+        most += runs[run, LENGTH] // min(UNIT, block) + 1
+    choosing = keys.shape[0] > 0 and places.shape[0] > 0
+    units = np.empty((kv_heads + 1 if choosing else 1, most, 3), np.int32)
+    counts = np.zeros(units.shape[0], np.int64)
+    lists = np.full(kv_heads, units.shape[0] - 1)
+    counts[-1] = whole_units(runs, units[-1])
+    scores = np.empty((kv_heads, group, places.shape[0] if choosing else 0), np.float32)
+    pieces = max(1, min(pieces, counts[-1] // 2))
+    top = np.empty((pieces, kv_heads, group), np.float32)
+    mass = np.empty((pieces, kv_heads, group), np.float32)
+    acc = np.empty((pieces, kv_heads, group, dim), np.float32)
+    x = np.empty(state.shape[0], np.float32)
+    mixed = np.empty((heads + 2 * kv_heads) * dim, np.float32)
+    queries = np.empty((kinds, kv_heads, group, dim), np.float32)
+    key = np.empty(dim, np.float32)
+    mixture = np.empty(heads * dim, np.float32)
+    inner = np.empty(weights.down.shape[2], np.float32)
+    size = like.itemsize
+    for layer in range(weights.qkv.shape[0]):
+        normed(state, eps, x)
+        product(weights.qkv[layer], weights.qkv_steps[layer], weights.qkv_bias[layer], x, mixed, False)
+        for kind in range(kinds):
+            for head in range(heads):
+                turned(mixed[head * dim : (head + 1) * dim], weights.query_norm[layer], eps, cos[kind], sin[kind],
+                       scale, queries[kind, head // group, head % group])  # fmt: skip
+        for head in range(kv_heads):
+            place = (heads + head) * dim
+            turned(mixed[place : place + dim], weights.key_norm[layer], eps, cos[0], sin[0], np.float32(1), key)
+            address = runs[last, ADDRESS] + size * (
+                layer * runs[last, LAYER] + head * runs[last, HEAD] + (runs[last, LENGTH] - 1) * dim
+            )
+            stored = carray(pointer(address), (dim,), like.dtype)
+            kept = carray(pointer(address + size * runs[last, VALUES]), (dim,), like.dtype)
+            for d in range(dim):
+                stored[d] = narrow(key[d], like)
+                kept[d] = narrow(mixed[place + kv_heads * dim + d], like)
+        if choosing:
+            score_blocks(layer, runs, queries, like, places, scores)
+            choose_all(scores, runs, keys[layer], block, sink, local, units, counts, lists)
+        attend(layer, runs, queries, like, units, counts, lists, top, mass, acc)
+        merge(top, mass, acc, mixture)
+        product(weights.out[layer], weights.out_steps[layer], weights.out_bias[layer], mixture, state, True)
+        normed(state, eps, x)
+        gated(weights.gate_up[layer], weights.gate_up_steps[layer], weights.gate_up_bias[layer], x, inner)
+        product(weights.down[layer], weights.down_steps[layer], weights.down_bias[layer], inner, state, True)
+    normed(state, eps, x)
+    product(weights.head, weights.head_steps, np.empty(0, np.float32), x, logits, False)
+
+
+def set_threads(threads: int) -> int:
+    """Use as many threads, as far as there are; returns how many."""
+    threads = max(1, min(threads, int(config.NUMBA_NUM_THREADS)))
+    set_num_threads(threads)
+    return threads
+
+
+__all__ = ["COLUMNS", "Packed", "row", "set_threads"]

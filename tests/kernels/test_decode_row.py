@@ -1,0 +1,109 @@
+"""The compiled row against the plain definition, at odd sizes, over several runs and kinds of query."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernels.decode_row import Choice, Run, Weights, decode_row
+from tests import tolerances
+
+pytest.importorskip("numba")
+
+LAYERS, HIDDEN, INNER, VOCABULARY, BLOCK = 2, 72, 100, 301, 16
+
+
+def weights(heads: int, kv_heads: int, dim: int, *, int8: bool, bias: bool, head_norm: bool) -> Weights:
+    generator = torch.Generator().manual_seed(heads * dim)
+
+    def matrix(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        exact = torch.randn(*shape, generator=generator) / shape[-1] ** 0.5
+        if not int8:
+            return exact, torch.ones(shape[:-1])
+        steps = exact.abs().amax(-1) / 127
+        return (exact / steps[..., None]).round().to(torch.int8), steps
+
+    def vector(rows: int, wanted: bool) -> torch.Tensor:
+        return torch.randn(LAYERS, rows, generator=generator) if wanted else torch.empty(LAYERS, 0)
+
+    joined = (heads + 2 * kv_heads) * dim
+    return Weights(
+        *matrix(LAYERS, joined, HIDDEN), vector(joined, bias),
+        *matrix(LAYERS, HIDDEN, heads * dim), vector(HIDDEN, bias),
+        *matrix(LAYERS, 2 * INNER, HIDDEN), vector(2 * INNER, bias),
+        *matrix(LAYERS, HIDDEN, INNER), vector(HIDDEN, bias),
+        *matrix(VOCABULARY, HIDDEN),
+        vector(dim, head_norm), vector(dim, head_norm),
+    )  # fmt: skip
+
+
+def run(tokens: int, kind: int, kv_heads: int, dim: int, dtype: torch.dtype, *, means: bool) -> Run:
+    """``tokens`` keys in a wider buffer of NaN, as pages are slices of a file."""
+    generator = torch.Generator().manual_seed(tokens)
+    wide = torch.full((LAYERS, 2, kv_heads, tokens + 9, dim), float("nan"), dtype=dtype)
+    data = wide[:, :, :, 2 : tokens + 7]
+    data[:, :, :, :tokens] = torch.randn(LAYERS, 2, kv_heads, tokens, dim, generator=generator).to(dtype)
+    found = None
+    if means:
+        keys = data[:, 0, :, :tokens].float()
+        found = torch.stack([part.mean(2) for part in keys.split(BLOCK, 2)], 2).to(dtype)
+    return Run(data, tokens, kind, found)
+
+
+def both(choice: Choice | None, *, heads: int, kv_heads: int, dim: int, dtype: torch.dtype, **kinds: bool) -> float:
+    """Largest difference between the two forms, of the logits and of the newest key and value."""
+    runs = [run(300, 2, kv_heads, dim, dtype, means=True), run(257, 1, kv_heads, dim, dtype, means=True)]
+    runs += [run(130, 0, kv_heads, dim, dtype, means=False), run(3, 0, kv_heads, dim, dtype, means=False)]
+    generator = torch.Generator().manual_seed(1)
+    angle = torch.rand(3, dim // 2, generator=generator) * 6
+    state = torch.randn(HIDDEN, generator=generator)
+    given = weights(heads, kv_heads, dim, **kinds)
+    found = []
+    for impl in ("compiled", "reference"):
+        runs[-1].data[:, :, :, 2] = float("nan")
+        logits = decode_row(
+            given, state, runs, angle.cos(), angle.sin(), heads=heads, eps=1e-6, scale=dim**-0.5, choice=choice,
+            impl=impl,  # type: ignore[arg-type]
+        )  # fmt: skip
+        found.append((logits, runs[-1].data[:, :, :, 2].float()))
+    (ours, kept), (wanted, expected) = found
+    assert ours.shape == (VOCABULARY,) and torch.isfinite(wanted).all() and wanted.std() > 0.1
+    assert (kept - expected).abs().max() <= (0.0 if dtype is torch.float32 else 2**-6) + tolerances.FLOAT32_LOGITS
+    return float((ours - wanted).abs().max())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(4, 4, 16), (14, 2, 64), (9, 3, 24)])
+@pytest.mark.parametrize("extras", [False, True])
+def test_agrees_with_the_definition(heads: int, kv_heads: int, dim: int, dtype: torch.dtype, extras: bool) -> None:
+    bfloat16 = dtype is torch.bfloat16
+    error = both(
+        None, heads=heads, kv_heads=kv_heads, dim=dim, dtype=dtype, int8=bfloat16, bias=extras, head_norm=extras
+    )
+    # a key that rounds the other way in bfloat16 moves every later layer
+    assert error < (tolerances.BFLOAT16_ATTENTION if bfloat16 else tolerances.FLOAT32_LOGITS)
+
+
+@pytest.mark.parametrize("keys", [0, 16, 64, 400, 1 << 20])
+def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
+    table = torch.full((LAYERS, 3), keys)
+    table[1, 2] = 1 << 20  # a head that attends to everything beside others that do not
+    choice = Choice(table, BLOCK, 32, 48)
+    error = both(choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, int8=False, bias=True, head_norm=False)
+    assert error < tolerances.FLOAT32_LOGITS
+
+
+def test_refuses_what_does_not_fit() -> None:
+    given = weights(4, 2, 16, int8=False, bias=False, head_norm=False)
+    turn, state = torch.zeros(1, 8), torch.zeros(HIDDEN)
+    good = run(20, 0, 2, 16, torch.float32, means=True)
+    for runs, choice, message in (
+        ([], None, "room"),
+        ([Run(good.data, 30, 0)], None, "room"),
+        ([Run(good.data, 20, 1)], None, "kind 1"),
+        ([Run(good.data.half(), 20, 0)], None, "float16"),
+        ([Run(good.data.transpose(3, 4), 16, 0)], None, "in place"),
+        ([good], Choice(torch.zeros(1, 2, dtype=torch.int64), BLOCK, 0, 0), "layers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            decode_row(given, state, runs, turn, turn, heads=4, eps=1e-6, scale=0.25, choice=choice)
