@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, TypeVar
 
 # transformers asks the hub about optional files unless told; a checkpoint is a local folder here
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,6 +29,8 @@ from engine.sparsity.recall import RecallGauge
 from kernels import decode_row
 
 FAMILIES = ("llama", "qwen2", "qwen3")
+
+Result = TypeVar("Result")
 
 
 class LanguageModel:
@@ -63,6 +66,10 @@ class LanguageModel:
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
         self.policy = self._policy(config)
         self.gauge = RecallGauge()
+        self._row: Future[RowForward] | None = None
+        if self.decodes_by_row:
+            # compiled while the first text is read, where it was never compiled here
+            in_background(lambda: decode_row.prepare(dtype))
         embedding = self.model.get_input_embeddings().weight.numel()
         self.layer_parameters = int(sum(p.numel() for p in self.model.model.parameters()) - embedding)
 
@@ -147,7 +154,7 @@ class LanguageModel:
         extent = cache.extents[-1]
         extent.length += 1
         try:
-            if self.row_forward is not None:
+            if self.decodes_by_row:
                 return self.row_forward(token, cache)
             hidden = self.hidden(array("i", [token]), extent.end - 1, cache)
         except BaseException:
@@ -155,11 +162,29 @@ class LanguageModel:
             raise
         return self.logits(hidden)[0]
 
-    @cached_property
-    def row_forward(self) -> RowForward | None:
-        """Made at the first token: a process that only reads does without its memory. None: modules do it."""
-        if self.device.type != "cpu" or self.shape.dtype not in decode_row.STORED or not decode_row.available():
-            return None
+    @property
+    def decodes_by_row(self) -> bool:
+        """Whether decoding runs ``RowForward`` here; transformers' modules do it otherwise."""
+        return self.device.type == "cpu" and self.shape.dtype in decode_row.STORED and decode_row.available()
+
+    def prepare_row(self) -> None:
+        """Begin to make what decoding needs, in a thread of its own, so that the first token need not wait for it.
+
+        Seconds for the weights as int8, and tens of seconds where nothing is compiled yet. Not before the first
+        question: a process that only reads does without its memory.
+        """
+        if self.decodes_by_row and self._row is None:
+            self._row = in_background(self._make_row)
+
+    @property
+    def row_forward(self) -> RowForward:
+        """Waits for it."""
+        self.prepare_row()
+        assert self._row is not None
+        return self._row.result()
+
+    @torch.inference_mode()
+    def _make_row(self) -> RowForward:
         return RowForward(
             self.model,
             self.shape,
@@ -168,6 +193,20 @@ class LanguageModel:
             int8=self.shape.dtype is torch.bfloat16,
             budgets=None if self.policy is None else self.policy.budgets,
         )
+
+
+def in_background(function: Callable[[], Result]) -> Future[Result]:
+    """Run ``function`` in a thread that no exit waits for."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True, name="lectern-prepare").start()
+    return future
 
 
 def check_finite(extent: Extent, hidden: Tensor) -> None:

@@ -59,6 +59,7 @@ class Session:
     def generate(self, prompt: Prompt, sampling: Sampling, emit: Emit, cancel: Flag) -> Done:
         """Read what is not kept of the prompt, answer it, and keep the answer too."""
         model, pages, loading = self.load(emit)
+        model.prepare_row()
         begun = time.perf_counter()
         reading = self._prefill(model, pages, prompt, emit, cancel, need_last=True)
         read = time.perf_counter()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels.decode_row import reference
 
-__all__ = ["Choice", "Run", "Weights", "available", "decode_row"]
+__all__ = ["Choice", "Run", "Weights", "available", "decode_row", "prepare"]
 
 Impl = Literal["compiled", "reference"]
 STORED = (torch.bfloat16, torch.float32)
@@ -75,6 +75,24 @@ class Choice:
 def available() -> bool:
     """Whether the compiled form can be had here."""
     return find_spec("numba") is not None
+
+
+def prepare(dtype: torch.dtype) -> None:
+    """Compile for keys and values of this dtype, unless that was done on this machine before."""
+    matrix = torch.int8 if dtype is torch.bfloat16 else torch.float32
+    none = torch.empty((1, 0))
+
+    def linear(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros((1, rows, columns), dtype=matrix), torch.ones((1, rows))
+
+    head, steps = linear(2, 2)
+    weights = Weights(
+        *linear(6, 2), none, *linear(2, 2), none, *linear(4, 2), none, *linear(2, 2), none,
+        head[0], steps[0], none, none,
+    )  # fmt: skip
+    run = Run(torch.zeros((1, 2, 1, 16, 2), dtype=dtype), 16, 0, torch.zeros((1, 1, 1, 2), dtype=dtype))
+    turn, choice = torch.ones((1, 1)), Choice(torch.zeros((1, 1), dtype=torch.int64), 16, 0, 0)
+    decode_row(weights, torch.ones(2), [run], turn, turn, heads=1, eps=1e-6, scale=1.0, choice=choice)
 
 
 def decode_row(

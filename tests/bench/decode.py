@@ -54,7 +54,7 @@ def measure(name: str, tokens: int, text: Path, steps: int, *, with_modules: boo
     wanted = torch.tensor(ids[tokens + 1 : tokens + steps + 1])
 
     chosen = model.row_forward
-    exact = chosen and RowForward(model.model, model.shape, model.heads, model.dual_chunk, int8=chosen.int8)
+    exact = RowForward(model.model, model.shape, model.heads, model.dual_chunk, int8=chosen.int8)
 
     def run(row: RowForward | None) -> tuple[float, float]:
         """None for transformers' modules."""

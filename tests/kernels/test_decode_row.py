@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.decode_row import Choice, Run, Weights, decode_row
+from kernels.decode_row import Choice, Run, Weights, decode_row, prepare
 from tests import tolerances
 
 pytest.importorskip("numba")
@@ -91,6 +91,16 @@ def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
     choice = Choice(table, BLOCK, 32, 48)
     error = both(choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, int8=False, bias=True, head_norm=False)
     assert error < tolerances.FLOAT32_LOGITS
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_prepares_what_is_called_later(dtype: torch.dtype) -> None:
+    from kernels.decode_row import compiled
+
+    prepare(dtype)
+    before = len(compiled.row.signatures)
+    both(None, heads=4, kv_heads=2, dim=16, dtype=dtype, int8=dtype is torch.bfloat16, bias=True, head_norm=True)
+    assert len(compiled.row.signatures) == before, "another signature was compiled for a real model"
 
 
 def test_refuses_what_does_not_fit() -> None:
