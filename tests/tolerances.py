@@ -4,6 +4,8 @@
 FLOAT32_LOGITS = 1e-4
 # one attention in float32
 FLOAT32_ATTENTION = 1e-5
+# one attention with float16 inputs and output, float32 within
+FLOAT16_ATTENTION = 2e-3
 # one attention with bfloat16 inputs and output: three decimal digits
 BFLOAT16_ATTENTION = 2e-2
 # a log-sum-exp of bfloat16 inputs

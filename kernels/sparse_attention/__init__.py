@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from kernels.sparse_attention import reference
 
 __all__ = ["sparse_attention"]
+
+Impl = Literal["triton", "reference"]
 
 
 def sparse_attention(
@@ -24,6 +28,8 @@ def sparse_attention(
     query_block: int,
     scale: float,
     partial: Mapping[int, int] | None = None,
+    lse: Tensor | None = None,
+    impl: Impl | None = None,
 ) -> Tensor:
     """Rows ``start``.. of a sequence attend to the listed key blocks and, causally, to their own query block.
 
@@ -32,11 +38,12 @@ def sparse_attention(
     row a position; blocks: [kv_heads, query blocks, most] int32, of which the first ``counts[head, i]`` are used, in
     ascending order: block b holds keys b * block .. (b + 1) * block, all before their query block; counts: int32;
     partial: blocks with fewer keys than ``block``, and how many. ``start`` and ``query_block`` are multiples of
-    ``block``, as are the borders.
+    ``block``, as are the borders. lse: [kv_heads, group, rows] float32, to be filled with the natural logarithm of the
+    sum of the exponentiated, scaled scores. impl: None takes Triton for tensors on a GPU.
 
     Returns [kv_heads, group, rows, dim] in the dtype of ``queries``. Raises ValueError for shapes that do not fit.
     """
-    variants, heads, _, rows, dim = queries.shape
+    variants, heads, group, rows, dim = queries.shape
     capacity = key.shape[1]
     if key.shape != value.shape or key.shape[0] != heads or key.shape[2] != dim:
         shapes = f"queries {tuple(queries.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
@@ -47,7 +54,17 @@ def sparse_attention(
         raise ValueError(f"rows {start}..{start + rows} in blocks of {query_block} do not fit {capacity} keys")
     if blocks.shape[:2] != (heads, -(-rows // query_block)) or counts.shape != blocks.shape[:2]:
         raise ValueError(f"blocks {tuple(blocks.shape)} and counts {tuple(counts.shape)} do not fit {rows} rows")
-    return reference.sparse_attention(
+    if lse is not None and (lse.shape != (heads, group, rows) or lse.dtype != torch.float32 or not lse.is_contiguous()):
+        raise ValueError(f"lse {tuple(lse.shape)} {lse.dtype} must be contiguous float32 {(heads, group, rows)}")
+    if impl is None:
+        impl = "triton" if queries.is_cuda else "reference"
+    if impl == "reference":
+        function = reference.sparse_attention
+    else:
+        from kernels.sparse_attention import triton
+
+        function = triton.sparse_attention
+    return function(
         queries,
         key,
         value,
@@ -59,4 +76,5 @@ def sparse_attention(
         query_block=query_block,
         scale=scale,
         partial=partial or {},
+        lse=lse,
     )

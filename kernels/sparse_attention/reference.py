@@ -30,6 +30,7 @@ def sparse_attention(
     query_block: int,
     scale: float,
     partial: Mapping[int, int],
+    lse: Tensor | None,
 ) -> Tensor:
     """See ``kernels.sparse_attention.sparse_attention``."""
     variants, heads, group, rows, dim = queries.shape
@@ -38,7 +39,7 @@ def sparse_attention(
     future = torch.full((query_block, query_block), float("-inf"), dtype=queries.dtype, device=queries.device).triu(1)
     # whatever all pieces need is worked out for all at once: small operations cost a piece more than its products
     used = counts.tolist()
-    cuts = _cuts(blocks, counts, [border // block for border in borders[1:]])
+    cuts = edges(blocks, counts, [border // block for border in borders[1:]]).tolist()
     whole = key.shape[1] // block
     by_block = (heads, whole, block * dim)
     keys_by_block = key[:, : whole * block].view(by_block)
@@ -50,7 +51,7 @@ def sparse_attention(
         own = slice(start + first, start + last)
         count = used[head][index]
         listed = blocks[head, index, :count]
-        edges = [edge * block for edge in cuts[head][index]]
+        sides = [edge * block for edge in cuts[head][index]]
         keys = keys_by_block[head].index_select(0, listed).view(-1, dim)
         values = queries.new_empty((count * block + last - first, dim))
         if count:
@@ -61,15 +62,17 @@ def sparse_attention(
             end = min(last, row + step)
             scores = queries.new_empty((group * (end - row), len(values)))
             for variant in range(variants):
-                here = slice(edges[variant], edges[variant + 1])
+                here = slice(sides[variant], sides[variant + 1])
                 if here.start < here.stop:
                     turned = scaled[variant, head, :, row:end].reshape(-1, dim)
                     torch.mm(turned, keys[here].T, out=scores[:, here])
             # a query block lies within one chunk: the last variant is its own
-            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), key[head, own].T, out=scores[:, edges[-1] :])
-            scores[:, edges[-1] :].view(group, end - row, -1).add_(future[row - first : end - first, : last - first])
+            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), key[head, own].T, out=scores[:, sides[-1] :])
+            scores[:, sides[-1] :].view(group, end - row, -1).add_(future[row - first : end - first, : last - first])
             for hole in _spare(listed, block, partial) if partial else ():
                 scores[:, hole] = float("-inf")
+            if lse is not None:
+                lse[head, :, row:end] = scores.float().logsumexp(-1).view(group, end - row)
             out[head, :, row:end] = (scores.softmax(-1) @ values).view(group, end - row, dim)
 
     # the longest first, so that no thread is left with one at the end
@@ -79,11 +82,14 @@ def sparse_attention(
     return out
 
 
-def _cuts(blocks: Tensor, counts: Tensor, borders: list[int]) -> list[list[list[int]]]:
-    """For every query block, where in its list each variant begins, and the list's end."""
+def edges(blocks: Tensor, counts: Tensor, borders: Sequence[int]) -> Tensor:
+    """For every query block, where in its list each variant begins, and the list's end.
+
+    borders: the first blocks of the second variant and of those after it. [kv_heads, query blocks, variants + 1].
+    """
     used = torch.arange(blocks.shape[2], device=blocks.device) < counts[..., None]
-    edges = [torch.zeros_like(counts), *((used & (blocks < border)).sum(-1) for border in borders), counts]
-    return torch.stack(edges, -1).tolist()
+    places = [torch.zeros_like(counts), *((used & (blocks < border)).sum(-1) for border in borders), counts]
+    return torch.stack(places, -1)
 
 
 def _spare(listed: Tensor, block: int, partial: Mapping[int, int]) -> list[slice]:

@@ -12,6 +12,7 @@ from kernels.block_scores import block_scores
 from kernels.parallel import each
 from kernels.sparse_attention import sparse_attention
 from tests import tolerances
+from tests.kernels.interpreter import Interpreter
 
 BLOCK, QUERY_BLOCK = 16, 32
 SCALE = 0.17
@@ -26,10 +27,12 @@ def made(
     return queries, key, value
 
 
-def lists(heads: int, rows: int, start: int, share: float) -> tuple[Tensor, Tensor, Tensor]:
+def lists(
+    heads: int, rows: int, start: int, share: float, query_block: int = QUERY_BLOCK
+) -> tuple[Tensor, Tensor, Tensor]:
     """(blocks, counts, mask [heads, rows, start + rows]): a random share of the blocks before each query block."""
     generator = torch.Generator().manual_seed(start + rows)
-    query_blocks = -(-rows // QUERY_BLOCK)
+    query_blocks = -(-rows // query_block)
     most = (start + rows) // BLOCK + 1
     # what lies behind the counts must never be looked at
     blocks = torch.full((heads, query_blocks, most), 1 << 20, dtype=torch.int32)
@@ -37,11 +40,11 @@ def lists(heads: int, rows: int, start: int, share: float) -> tuple[Tensor, Tens
     mask = torch.zeros((heads, rows, start + rows), dtype=torch.bool)
     for head in range(heads):
         for number in range(query_blocks):
-            own = start + number * QUERY_BLOCK
+            own = start + number * query_block
             chosen = (torch.rand(own // BLOCK, generator=generator) < share).nonzero()[:, 0]
             blocks[head, number, : len(chosen)] = chosen.to(torch.int32)
             counts[head, number] = len(chosen)
-            for row in range(number * QUERY_BLOCK, min(rows, (number + 1) * QUERY_BLOCK)):
+            for row in range(number * query_block, min(rows, (number + 1) * query_block)):
                 for block in chosen.tolist():
                     mask[head, row, block * BLOCK : (block + 1) * BLOCK] = True
                 mask[head, row, own : start + row + 1] = True
@@ -97,6 +100,88 @@ def test_partial_blocks_show_only_the_keys_they_hold() -> None:
     logits = scores(queries, key, [0]).masked_fill(~mask[:, None], float("-inf"))
     wanted = torch.einsum("hgrk,hkd->hgrd", logits.softmax(-1), value.double())
     assert (found.double() - wanted).abs().max() < tolerances.FLOAT32_ATTENTION
+
+
+def test_fills_in_the_log_sum_exp() -> None:
+    queries, key, value = made(2, 2, 3, 65, 231, 16)
+    blocks, counts, mask = lists(2, 65, 160, 0.4)
+    lse = torch.full((2, 3, 65), math.nan)
+    sparse_attention(
+        queries, key, value, blocks, counts,
+        start=160, borders=[0, 96], block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE, lse=lse,
+    )  # fmt: skip
+    wanted = scores(queries, key[:, :225], [0, 96]).masked_fill(~mask[:, None], float("-inf")).logsumexp(-1)
+    assert (lse.double() - wanted).abs().max() < tolerances.FLOAT32_ATTENTION
+
+
+def agrees(
+    found: Tensor, lse: Tensor, queries: Tensor, key: Tensor, value: Tensor, *rest: Tensor, **given: object
+) -> None:
+    """With the reference in float32: the numbers given are exact there."""
+    expected = torch.empty_like(lse)
+    exact = (queries.float(), key.float(), value.float(), *rest)
+    wanted = sparse_attention(*exact, **given, lse=expected, impl="reference")  # type: ignore[arg-type]
+    limit = {
+        torch.float32: tolerances.FLOAT32_ATTENTION,
+        torch.float16: tolerances.FLOAT16_ATTENTION,
+        torch.bfloat16: tolerances.BFLOAT16_ATTENTION,
+    }
+    assert found.dtype == queries.dtype and torch.isfinite(found).all()
+    assert (found.float() - wanted).abs().max() < limit[found.dtype]
+    assert (lse - expected).abs().max() < tolerances.FLOAT32_ATTENTION * max(1.0, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    ("start", "rows", "borders", "group", "dim", "share"),
+    [
+        (0, 31, [0], 1, 64, 0.0),
+        (64, 131, [0], 3, 64, 0.0),
+        (160, 65, [0, 96], 7, 64, 0.4),
+        (192, 33, [0, 96, 192], 3, 128, 1.0),
+        (320, 70, [0, 96, 192], 1, 128, 0.4),
+    ],
+)
+def test_triton_agrees_interpreted(
+    interpreter: Interpreter,
+    start: int,
+    rows: int,
+    borders: list[int],
+    group: int,
+    dim: int,
+    share: float,
+    dtype: torch.dtype,
+) -> None:
+    queries, key, value = made(len(borders), 2, group, rows, start + rows + 7, dim, dtype)
+    blocks, counts, _ = lists(2, rows, start, share)
+    key[:, start + rows :] = math.nan  # nothing was written there yet
+    given = {"start": start, "borders": borders, "block": BLOCK, "query_block": QUERY_BLOCK, "scale": SCALE}
+    if share == 1.0:
+        key[:, 37:48] = value[:, 37:48] = math.nan
+        given["partial"] = {2: 5}
+    found, lse = interpreter(filled, queries, key, value, blocks, counts, **given)
+    if share == 1.0:
+        key[:, 37:48] = value[:, 37:48] = 0
+    agrees(found, lse, queries, key, value, blocks, counts, **given)
+
+
+def filled(queries: Tensor, *rest: Tensor, **given: object) -> tuple[Tensor, Tensor]:
+    lse = torch.empty(queries.shape[1:4], device=queries.device)
+    return sparse_attention(queries, *rest, **given, lse=lse), lse  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize(("start", "borders"), [(0, [0]), (2048, [0, 1024, 2048]), (2304, [0, 1024, 2048])])
+def test_cuda_agrees_with_the_reference(start: int, borders: list[int], dim: int, dtype: torch.dtype) -> None:
+    queries, key, value = made(len(borders), 2, 7, 333, start + 340, dim, dtype)
+    blocks, counts, _ = lists(2, 333, start, 0.3, 128)
+    partial = {block: 5 for block in range(0, start // BLOCK, 7)}
+    tensors = [tensor.cuda() for tensor in (queries, key, value, blocks, counts)]
+    given = {"start": start, "borders": borders, "block": BLOCK, "query_block": 128, "scale": SCALE, "partial": partial}
+    found, lse = filled(*tensors, **given)
+    agrees(found, lse, *tensors, **given)
 
 
 def test_long_rows_are_cut_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
