@@ -10,6 +10,8 @@ FLOAT16_ATTENTION = 2e-3
 BFLOAT16_ATTENTION = 2e-2
 # a log-sum-exp of bfloat16 inputs
 BFLOAT16_LSE = 2e-3
+# a share of attention estimated in float32, relative to itself
+SHARES = 1e-4
 # the loss of a real model beyond its window, against the prototype's, whose tokenizer split digits otherwise
 LONG_LOSS = 0.02
 # KL divergence of int8 weights from bfloat16 ones on a real model's next token, nats

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor
 
 from kernels.block_scores import reference
 
 __all__ = ["block_scores"]
+
+Impl = Literal["triton", "reference"]
 
 
 def block_scores(
@@ -25,6 +28,7 @@ def block_scores(
     local: int,
     stride: int,
     empty: Sequence[int] = (),
+    impl: Impl | None = None,
 ) -> Tensor:
     """The share of attention that a block of keys gets, averaged over every ``stride``-th row of a query block.
 
@@ -33,11 +37,22 @@ def block_scores(
 
     queries, key, start, borders, block, query_block, scale: as for ``sparse_attention``; means: [kv_heads, blocks,
     dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key.
-    Returns [kv_heads, query blocks, start // block + blocks of the rows] in float32.
+    impl: None takes Triton for tensors on a GPU. Returns [kv_heads, query blocks, start // block + blocks of the rows]
+    in float32. Raises ValueError for lengths that do not fit.
     """
     if sink % block or local % block:
         raise ValueError(f"sink {sink} and local {local} must be multiples of {block}")
-    return reference.block_scores(
+    if query_block % stride:
+        raise ValueError(f"a query block of {query_block} rows has no whole number of samples {stride} rows apart")
+    if impl is None:
+        impl = "triton" if queries.is_cuda else "reference"
+    if impl == "reference":
+        function = reference.block_scores
+    else:
+        from kernels.block_scores import triton
+
+        function = triton.block_scores
+    return function(
         queries,
         key,
         means,

@@ -32,7 +32,21 @@ def sparse_attention(dim: int, dtype: torch.dtype) -> None:
     )  # fmt: skip
 
 
-CALLS: dict[str, Callable[[int, torch.dtype], None]] = {"sparse_attention": sparse_attention}
+def block_scores(dim: int, dtype: torch.dtype) -> None:
+    from kernels.block_scores import block_scores
+
+    key = torch.empty(2, 2048, dim, dtype=dtype)
+    block_scores(
+        torch.empty(3, 2, 7, 256, dim, dtype=dtype), key, key[:, ::16],
+        start=1024, borders=[0, 256, 512], block=16, query_block=128, scale=0.1,
+        sink=64, local=256, stride=8, empty=[7], impl="triton",
+    )  # fmt: skip
+
+
+CALLS: dict[str, Callable[[int, torch.dtype], None]] = {
+    "sparse_attention": sparse_attention,
+    "block_scores": block_scores,
+}
 CASES = [
     (op, arch, dim, dtype) for op in CALLS for arch in SHARED for dtype in DTYPES.values() for dim in (64, 128)
 ]  # fmt: skip

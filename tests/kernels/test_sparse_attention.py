@@ -255,13 +255,65 @@ def test_scores_are_the_shares_of_blocks_of_like_keys(start: int, rows: int, bor
                 assert (found[:, number, block] == float("-inf")).all()
 
 
-def test_scores_need_whole_blocks() -> None:
+CASES = [
+    # start, rows, borders, group, dim, stride, empty
+    (320, 65, [0], 1, 64, 8, []),
+    (320, 33, [0, 160], 3, 64, 4, [2, 3, 4, 9]),
+    (352, 96, [0, 96, 192], 7, 128, 8, [11]),
+    (64, 100, [0, 64], 7, 64, 1, []),
+    (448, 31, [0, 208, 448], 1, 128, 8, [4, 5, 8]),
+]
+
+
+def in_small_spans(*args: Tensor, **given: object) -> Tensor:
+    """Several programs for each query block, as in long contexts."""
+    from kernels.block_scores import triton
+
+    triton.SPAN = 8
+    return block_scores(*args, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("start", "rows", "borders", "group", "dim", "stride", "empty"), CASES)
+def test_triton_scores_agree_interpreted(
+    interpreter: Interpreter, start: int, rows: int, borders: list[int], group: int, dim: int, stride: int,
+    empty: list[int], dtype: torch.dtype,
+) -> None:  # fmt: skip
+    queries, key, _ = made(len(borders), 2, group, rows, start + rows + 16, dim, dtype)
+    means = key[:, : (start + rows + 15) // BLOCK * BLOCK].reshape(2, -1, BLOCK, dim).mean(2)
+    given = {"start": start, "borders": borders, "block": BLOCK, "query_block": QUERY_BLOCK, "scale": SCALE}
+    given |= {"sink": 32, "local": 64, "stride": stride, "empty": empty}
+    wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
+    key[:, start + rows :] = math.nan  # nothing was written there yet
+    means[:, empty] = math.nan
+    close(interpreter(in_small_spans, queries, key, means, **given), wanted)
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    assert torch.isfinite(wanted).any() and found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=tolerances.SHARES, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize(("start", "borders"), [(2048, [0]), (20480, [0, 8192, 16384])])
+def test_cuda_scores_agree_with_the_reference(start: int, borders: list[int], dim: int, dtype: torch.dtype) -> None:
+    queries, key, _ = made(len(borders), 2, 7, 333, start + 336, dim, dtype)
+    queries, key = queries.cuda(), key.cuda()
+    means = key[:, : (start + 336)].reshape(2, -1, BLOCK, dim).mean(2)
+    given = {"start": start, "borders": borders, "block": BLOCK, "query_block": 128, "scale": SCALE}
+    given |= {"sink": 64, "local": 256, "stride": 8, "empty": [7, 8, 9, 70]}
+    wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
+    close(block_scores(queries, key, means, **given), wanted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"sink": 10}, {"local": 24}, {"stride": 5}])
+def test_scores_need_whole_blocks(change: dict[str, int]) -> None:
     queries, key, _ = made(1, 1, 1, 32, 64, 16)
-    with pytest.raises(ValueError, match="multiples"):
-        block_scores(
-            queries, key, key[:, ::16],
-            start=0, borders=[0], block=16, query_block=32, scale=1.0, sink=10, local=16, stride=8,
-        )  # fmt: skip
+    given: dict[str, object] = {"start": 0, "borders": [0], "block": 16, "query_block": 32, "scale": 1.0}
+    with pytest.raises(ValueError, match=r"multiples|whole"):
+        block_scores(queries, key, key[:, ::16], **(given | {"sink": 16, "local": 16, "stride": 8} | change))  # type: ignore[arg-type]
 
 
 def test_each_runs_every_piece_and_raises_what_failed() -> None:
