@@ -170,8 +170,8 @@ class LanguageModel:
     def prepare_row(self) -> None:
         """Begin to make what decoding needs, in a thread of its own, so that the first token need not wait for it.
 
-        Seconds for the weights as int8, and tens of seconds where nothing is compiled yet. Not before the first
-        question: a process that only reads does without its memory.
+        Seconds for the weights as int8, and tens of seconds where nothing is compiled yet. A long reading does without
+        their memory: they are made at its end, or with a question.
         """
         if self.decodes_by_row and self._row is None:
             self._row = in_background(self._make_row)

@@ -105,15 +105,28 @@ def _weights(model: Any, *, int8: bool) -> Weights:
     layers = model.model.layers
     found: dict[str, Tensor] = {}
 
+    def put(weight: Tensor, norm: Tensor | None, matrix: Tensor, steps: Tensor) -> None:
+        if int8:
+            decode_row.quantize(weight, norm, matrix, steps)
+        else:
+            matrix.copy_(weight.float() if norm is None else weight.float() * norm.float())
+            steps.fill_(1.0)
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=torch.int8 if int8 else torch.float32)
+
     def stack(name: str, linears: list[list[Any]], norms: list[Tensor] | None) -> None:
         """One matrix a layer, of these linear maps joined, after these norms."""
-        parts = []
+        rows, columns = sum(linear.out_features for linear in linears[0]), linears[0][0].in_features
+        matrix, steps = empty(len(linears), rows, columns), torch.empty((len(linears), rows))
         for number, joined in enumerate(linears):
-            weight = torch.cat([linear.weight for linear in joined]).float()
-            parts.append(quantized(weight if norms is None else weight * norms[number].float(), int8=int8))
+            first = 0
+            for linear in joined:
+                part = slice(first, first + linear.out_features)
+                put(linear.weight, None if norms is None else norms[number], matrix[number, part], steps[number, part])
+                first = part.stop
         biases = [[linear.bias for linear in joined if linear.bias is not None] for joined in linears]
-        found[name] = torch.stack([weight for weight, _ in parts])
-        found[name + "_steps"] = torch.stack([steps for _, steps in parts])
+        found[name], found[name + "_steps"] = matrix, steps
         found[name + "_bias"] = torch.stack(
             [torch.cat(bias).float() if bias else torch.empty(0, dtype=torch.float32) for bias in biases]
         )
@@ -125,7 +138,8 @@ def _weights(model: Any, *, int8: bool) -> Weights:
     stack("out", [[mixer.o_proj] for mixer in mixers], None)
     stack("gate_up", [[layer.mlp.gate_proj, layer.mlp.up_proj] for layer in layers], between)
     stack("down", [[layer.mlp.down_proj] for layer in layers], None)
-    head, head_steps = quantized(model.lm_head.weight.float() * model.model.norm.weight.float(), int8=int8)
+    head, head_steps = empty(*model.lm_head.weight.shape), torch.empty(len(model.lm_head.weight))
+    put(model.lm_head.weight, model.model.norm.weight, head, head_steps)
 
     def head_norm(name: str) -> Tensor:
         """Qwen3 norms each head of q and k."""
@@ -135,11 +149,3 @@ def _weights(model: Any, *, int8: bool) -> Weights:
     return Weights(
         **found, head=head, head_steps=head_steps, query_norm=head_norm("q_norm"), key_norm=head_norm("k_norm")
     )
-
-
-def quantized(weight: Tensor, *, int8: bool) -> tuple[Tensor, Tensor]:
-    """[out, in] float32 -> matrix, steps [out]"""
-    if not int8:
-        return weight, torch.ones(len(weight))
-    steps = (weight.abs().amax(1) / 127).clamp(min=1e-12)
-    return (weight / steps[:, None]).round_().to(torch.int8), steps

@@ -47,6 +47,9 @@ class Session:
         model, pages, loading = self.load(emit)
         begun = time.perf_counter()
         reading = self._prefill(model, pages, prompt, emit, cancel, need_last=False)
+        if reading.finished:
+            # who had a text read will ask
+            model.prepare_row()
         return Done(
             finish="stop" if reading.finished else "stopped",
             context=prompt.tokens,

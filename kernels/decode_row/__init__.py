@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels.decode_row import reference
 
-__all__ = ["Choice", "Run", "Weights", "available", "decode_row", "prepare"]
+__all__ = ["Choice", "Run", "Weights", "available", "decode_row", "prepare", "quantize"]
 
 Impl = Literal["compiled", "reference"]
 STORED = (torch.bfloat16, torch.float32)
@@ -77,6 +77,24 @@ def available() -> bool:
     return find_spec("numba") is not None
 
 
+def quantize(weight: Tensor, norm: Tensor | None, out: Tensor, steps: Tensor, *, impl: Impl | None = None) -> None:
+    """Write weight * norm as int8 rows with a step each: out * steps.
+
+    weight: [rows, columns], bfloat16 or float32; norm: [columns]; out: [rows, columns], int8; steps: [rows], float32.
+    Raises ValueError.
+    """
+    if out.shape != weight.shape or steps.shape != weight.shape[:1] or weight.dtype not in STORED:
+        raise ValueError(f"weight {tuple(weight.shape)} {weight.dtype} does not go into {tuple(out.shape)}")
+    if impl is None:
+        impl = "compiled" if available() else "reference"
+    if impl == "reference":
+        reference.quantize(weight, norm, out, steps)
+        return
+    from kernels.decode_row import call
+
+    call.quantize(weight, norm, out, steps)
+
+
 def prepare(dtype: torch.dtype) -> None:
     """Compile for keys and values of this dtype, unless that was done on this machine before."""
     matrix = torch.int8 if dtype is torch.bfloat16 else torch.float32
@@ -92,6 +110,7 @@ def prepare(dtype: torch.dtype) -> None:
     )  # fmt: skip
     run = Run(torch.zeros((1, 2, 1, 16, 2), dtype=dtype), 16, 0, torch.zeros((1, 1, 1, 2), dtype=dtype))
     turn, choice = torch.ones((1, 1)), Choice(torch.zeros((1, 1), dtype=torch.int64), 16, 0, 0)
+    quantize(torch.zeros((2, 2), dtype=dtype), None, torch.empty((2, 2), dtype=torch.int8), torch.empty(2))
     decode_row(weights, torch.ones(2), [run], turn, turn, heads=1, eps=1e-6, scale=1.0, choice=choice)
 
 

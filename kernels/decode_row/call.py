@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ def decode_row(
         sink, local = choice.sink // block, choice.local // block
     packed = compiled.Packed(*(tensor.numpy() for tensor in weights))
     assert len(packed.qkv) == layers
-    like = np.empty(0, np.uint16 if data.dtype is torch.bfloat16 else np.float32)
+    like = _array(data.new_empty(0))
     threads = compiled.set_threads(torch.get_num_threads())
     logits = torch.empty(len(weights.head))
     compiled.row(
@@ -72,3 +72,15 @@ def decode_row(
         logits.numpy(),
     )
     return logits
+
+
+def quantize(weight: Tensor, norm: Tensor | None, out: Tensor, steps: Tensor) -> None:
+    """See ``kernels.decode_row.quantize``."""
+    compiled.set_threads(torch.get_num_threads())
+    ones = torch.ones(weight.shape[1]) if norm is None else norm.float()
+    compiled.quantize(_array(weight.contiguous()), ones.numpy(), out.numpy(), steps.numpy())
+
+
+def _array(tensor: Tensor) -> Any:
+    """In place; bfloat16 as its bits."""
+    return (tensor.view(torch.uint16) if tensor.dtype is torch.bfloat16 else tensor).numpy()

@@ -73,6 +73,19 @@ def gated(weight: Any, steps: Any, bias: Any, x: Any, out: Any) -> None:
         out[row] = up * gate * (np.float32(1) if gate > 0 else small) / (np.float32(1) + small)
 
 
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def quantize(weight: Any, norm: Any, out: Any, steps: Any) -> None:
+    """out * steps ~ weight * norm, a step a row."""
+    for row in prange(weight.shape[0]):
+        top = np.float32(0)
+        for column in range(weight.shape[1]):
+            top = max(top, abs(widen(weight[row, column]) * norm[column]))
+        step = max(top / np.float32(127), np.float32(1e-12))
+        steps[row] = step
+        for column in range(weight.shape[1]):
+            out[row, column] = np.int8(np.rint(widen(weight[row, column]) * norm[column] / step))
+
+
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def normed(x: Any, eps: Any, out: Any) -> None:
     total = np.float32(0)
@@ -351,4 +364,4 @@ def set_threads(threads: int) -> int:
     return threads
 
 
-__all__ = ["COLUMNS", "Packed", "row", "set_threads"]
+__all__ = ["COLUMNS", "Packed", "quantize", "row", "set_threads"]

@@ -47,6 +47,13 @@ def decode_row(
     return weights.head.float() @ _normed(state, eps) * weights.head_steps
 
 
+def quantize(weight: Tensor, norm: Tensor | None, out: Tensor, steps: Tensor) -> None:
+    """See ``kernels.decode_row.quantize``."""
+    exact = weight.float() if norm is None else weight.float() * norm.float()
+    steps.copy_((exact.abs().amax(1) / 127).clamp(min=1e-12))
+    out.copy_((exact / steps[:, None]).round_())
+
+
 def _normed(x: Tensor, eps: float) -> Tensor:
     return x * (x.square().mean(-1, keepdim=True) + eps).rsqrt()
 

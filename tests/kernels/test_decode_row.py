@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.decode_row import Choice, Run, Weights, decode_row, prepare
+from kernels.decode_row import Choice, Run, Weights, decode_row, prepare, quantize
 from tests import tolerances
 
 pytest.importorskip("numba")
@@ -91,6 +91,21 @@ def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
     choice = Choice(table, BLOCK, 32, 48)
     error = both(choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, int8=False, bias=True, head_norm=False)
     assert error < tolerances.FLOAT32_LOGITS
+
+
+@pytest.mark.parametrize("impl", ["compiled", "reference"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("normed", [False, True])
+def test_a_matrix_as_int8_is_within_half_a_step(impl: str, dtype: torch.dtype, normed: bool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(65, 131, generator=generator).to(dtype)
+    weight[5] = 0
+    norm = torch.rand(131, generator=generator) + 0.5 if normed else None
+    out, steps = torch.full((65, 131), 77, dtype=torch.int8), torch.full((65,), float("nan"))
+    quantize(weight, norm, out, steps, impl=impl)  # type: ignore[arg-type]
+    exact = weight.float() * (1.0 if norm is None else norm)
+    assert ((out * steps[:, None] - exact).abs() <= steps[:, None] * 0.501).all()
+    assert (out.abs().amax(1)[torch.arange(65) != 5] == 127).all() and not out[5].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
