@@ -22,6 +22,7 @@ from engine.catalogue import DENSE_SLOWNESS, SPARSE_SLOWNESS
 from engine.config import EngineConfig
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.kvcache import Extent, KVCache, KVShape
+from engine.linear import widen
 from engine.positions import DualChunk
 from engine.row import RowForward
 from engine.sparsity import Budgets, Policy, read_budgets
@@ -53,6 +54,7 @@ class LanguageModel:
         if family not in FAMILIES:
             raise CheckpointUnsupported(str(config.folder), f"its family is {family}")
         self.model = loaded.to(self.device).eval().requires_grad_(False)
+        widen(self.model)
         text: Any = loaded.config
         heads = int(text.num_attention_heads)
         self.heads = heads

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernels.products import product_dtype
+
 
 def supports(query: Tensor) -> bool:
     """Whether a flash kernel exists for this tensor's device and dtype."""
@@ -30,11 +32,19 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale:
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
     if query.device.type == "cpu":
+        dtype = product_dtype(query)
+        # a head is a view repeated over its group: converted once, and viewed again
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=None, scale=scale
+            query.to(dtype), _as(key, dtype), _as(value, dtype), 0.0, causal, attn_mask=None, scale=scale
         )
+        out = out.to(query.dtype)
     else:
         out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
             query, key, value, 0.0, causal, False, scale=scale
         )
     return out, lse[..., : query.shape[2]]
+
+
+def _as(states: Tensor, dtype: torch.dtype) -> Tensor:
+    """states: [kv_heads, 1 or group, rows, dim], of stride 0 along the group."""
+    return states if states.dtype is dtype else states[:, :1].to(dtype).expand(states.shape)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kernels.parallel import each
+from kernels.products import product_dtype
 
 # scores held at a time, in elements: what the processor's caches can take
 _SCORES = 1 << 22
@@ -34,9 +35,10 @@ def sparse_attention(
 ) -> Tensor:
     """See ``kernels.sparse_attention.sparse_attention``."""
     variants, heads, group, rows, dim = queries.shape
-    scaled = (queries.float() * scale).to(queries.dtype)
+    dtype = product_dtype(queries)
+    scaled = (queries.float() * scale).to(dtype)
     out = torch.empty((heads, group, rows, dim), dtype=queries.dtype, device=queries.device)
-    future = torch.full((query_block, query_block), float("-inf"), dtype=queries.dtype, device=queries.device).triu(1)
+    future = torch.full((query_block, query_block), float("-inf"), dtype=dtype, device=queries.device).triu(1)
     # whatever all pieces need is worked out for all at once: small operations cost a piece more than its products
     used = counts.tolist()
     cuts = edges(blocks, counts, [border // block for border in borders[1:]]).tolist()
@@ -52,22 +54,24 @@ def sparse_attention(
         count = used[head][index]
         listed = blocks[head, index, :count]
         sides = [edge * block for edge in cuts[head][index]]
-        keys = keys_by_block[head].index_select(0, listed).view(-1, dim)
-        values = queries.new_empty((count * block + last - first, dim))
+        keys = keys_by_block[head].index_select(0, listed).view(-1, dim).to(dtype)
+        mine = key[head, own].to(dtype)
+        values = value.new_empty((count * block + last - first, dim))
         if count:
             torch.index_select(values_by_block[head], 0, listed, out=values[: count * block].view(count, -1))
         values[count * block :] = value[head, own]
+        values = values.to(dtype)
         step = max(32, _SCORES // (len(values) * group))
         for row in range(first, last, step):
             end = min(last, row + step)
-            scores = queries.new_empty((group * (end - row), len(values)))
+            scores = scaled.new_empty((group * (end - row), len(values)))
             for variant in range(variants):
                 here = slice(sides[variant], sides[variant + 1])
                 if here.start < here.stop:
                     turned = scaled[variant, head, :, row:end].reshape(-1, dim)
                     torch.mm(turned, keys[here].T, out=scores[:, here])
             # a query block lies within one chunk: the last variant is its own
-            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), key[head, own].T, out=scores[:, sides[-1] :])
+            torch.mm(scaled[-1, head, :, row:end].reshape(-1, dim), mine.T, out=scores[:, sides[-1] :])
             scores[:, sides[-1] :].view(group, end - row, -1).add_(future[row - first : end - first, : last - first])
             for hole in _spare(listed, block, partial) if partial else ():
                 scores[:, hole] = float("-inf")
