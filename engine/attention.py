@@ -115,6 +115,9 @@ def dual_chunk_attention(
     kv_heads, rows, dim = key.shape[1:]
     # contiguous once, so that folding the group into the rows is a view for every extent
     grouped = query[0].reshape(kv_heads, -1, rows, dim).contiguous()  # [kv_heads, group, rows, dim]
+    sharpness = step.dual_chunk.sharpness(torch.arange(step.start, step.start + rows, device=query.device))
+    if sharpness is not None:
+        grouped = (grouped * sharpness[:, None]).to(query.dtype)
     if step.policy is not None:
         return _heads_last(_sparse(layer, grouped, scaling, step)), None
     queries = {Relation.INTRA: grouped}

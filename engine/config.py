@@ -11,6 +11,7 @@ from engine.protocol import PAGE_TOKENS
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
+Temperature = Literal["none", "yarn"]
 
 # tokens prefilled at a time, per device: enough rows to fill the matrix products, few enough to stop soon
 CPU_CHUNK = 2048
@@ -40,7 +41,7 @@ class EngineConfig:
     folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
     nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
     keys (``engine.sparsity.NAMES``), None for dense, or on a CPU for ``block`` where the model's
-    budgets are known.
+    budgets are known; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part of identity.
     """
 
     folder: Path
@@ -54,10 +55,13 @@ class EngineConfig:
     chunk_tokens: int | None = None
     threads: int | None = None
     policy: str | None = None
+    temperature: Temperature = "none"
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
             raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
+        if self.temperature not in ("none", "yarn"):
+            raise ValueError(f"temperature must be none or yarn, not {self.temperature!r}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be 1 or more, not {self.threads}")
 

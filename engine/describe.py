@@ -8,7 +8,7 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.errors import CheckpointDamaged, CheckpointUnsupported
 from engine.protocol import PAGE_TOKENS, ModelInfo
@@ -40,6 +40,7 @@ def describe_folder(
     chunk_size: int | None = None,
     local_size: int | None = None,
     limit: int | None = None,
+    temperature: Literal["none", "yarn"] = "none",
 ) -> ModelInfo:
     """Describe the checkpoint in ``folder``.
 
@@ -69,7 +70,7 @@ def describe_folder(
         "dtype": dtype,
         "chunk_size": chunk_size,
         "local_size": local_size,
-        "temperature": "none",
+        "temperature": temperature,
     }
     parameters = count_parameters(folder)
     return ModelInfo(
@@ -89,6 +90,7 @@ def describe_folder(
         device=device,
         identity=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
         tokenizer=tokenizer,
+        temperature=temperature,
         small=parameters < 1_000_000_000 if small is None else small,
     )
 

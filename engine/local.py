@@ -227,6 +227,7 @@ class LocalEngine:
             device=_one_of(DEVICES, info.device),
             chunk_tokens=self._chunk_tokens,
             threads=self._threads,
+            temperature=info.temperature,
         )
 
     def _buried(self) -> int | None:

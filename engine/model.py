@@ -38,7 +38,9 @@ class LanguageModel:
     """A Llama, Qwen2 or Qwen3 model on one device. Not thread-safe."""
 
     def __init__(self, config: EngineConfig) -> None:
-        self.dual_chunk = DualChunk(chunk_size=config.chunk_size, local_size=config.local_size)
+        self.dual_chunk = DualChunk(
+            chunk_size=config.chunk_size, local_size=config.local_size, yarn=config.temperature == "yarn"
+        )
         self.device = torch.device(config.device)
         dtype: torch.dtype = getattr(torch, config.dtype)
         if config.threads is not None:

@@ -25,10 +25,14 @@ class Relation(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DualChunk:
-    """chunk_size: the trained window; local_size: how far the chunk before is seen at true distances. In tokens."""
+    """chunk_size: the trained window; local_size: how far the chunk before is seen at true distances. In tokens.
+
+    yarn: sharpen the attention of queries beyond the trained window.
+    """
 
     chunk_size: int
     local_size: int
+    yarn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.local_size < self.chunk_size:
@@ -65,6 +69,16 @@ class DualChunk:
         if relation is Relation.SUCCESSIVE:
             return (offsets + self.chunk_len).clamp(max=self.chunk_size) - offsets
         return self.chunk_size - offsets
+
+    def sharpness(self, positions: Tensor) -> Tensor | None:
+        """What to multiply queries at ``positions`` by, float32 of the same shape, None where it is 1 for all.
+
+        YaRN's temperature (arXiv 2309.00071), (0.1 ln(s) + 1) ** 2 as queries alone carry it, with s taken from the
+        query's own position, position / chunk_size: keys stay what they are however long the context grows.
+        """
+        if not self.yarn or int(positions.max()) < self.chunk_size:
+            return None
+        return (0.1 * (positions.double() / self.chunk_size).clamp(min=1.0).log() + 1.0).square().float()
 
 
 def rotate(states: Tensor, shift: Tensor, inv_freq: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ class ModelInfo:
     """Facts of a checkpoint, known before its weights are loaded.
 
     window: trained length; limit: tokens that DCA can tell apart; kv_bytes: bytes of keys and values a token;
-    identity: hash of all that a kept page depends on (weights, tokenizer, dtype, DCA).
+    identity: hash of all that a kept page depends on (weights, tokenizer, dtype, DCA, temperature); temperature: of
+    attention beyond the window.
     """
 
     name: str
@@ -121,6 +122,7 @@ class ModelInfo:
     identity: str
     tokenizer: str
     small: bool
+    temperature: Literal["none", "yarn"] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ class RowForward:
             for extent, kind in zip(cache.extents, kinds, strict=True)
         ]
         cos, sin = self._rotations(position, wanted)
+        sharpness = self._dual_chunk.sharpness(torch.tensor([position]))
         return decode_row.decode_row(
             self._weights,
             self._embedding[token].float(),
@@ -76,7 +77,7 @@ class RowForward:
             sin,
             heads=self._heads,
             eps=self._eps,
-            scale=self._scaling,
+            scale=self._scaling if sharpness is None else self._scaling * float(sharpness),
             choice=choice,
         )
 

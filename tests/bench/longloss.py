@@ -1,4 +1,7 @@
-"""Loss beyond the trained window, with Dual Chunk Attention and with plain RoPE: ``python -m tests.bench.longloss``."""
+"""Loss beyond the trained window: ``python -m tests.bench.longloss --attention dca rope yarn --policy dense``.
+
+dca: Dual Chunk Attention; yarn: with YaRN's temperature on top; rope: plain RoPE.
+"""
 
 from __future__ import annotations
 
@@ -42,27 +45,32 @@ def last_loss(model: LanguageModel, ids: array[int], last: int = LAST) -> float:
     return float(torch.cat(losses).mean())
 
 
-def measure(model: str, tokens: int, text: Path, *, dual_chunk: bool, dtype: str = "auto") -> dict[str, object]:
+def measure(
+    model: str, tokens: int, text: Path, *, attention: str, policy: str = "dense", dtype: str = "auto"
+) -> dict[str, object]:
     info = setup.describe(model, dtype=dtype)
     # plain RoPE is a chunk that never ends
-    settings: dict[str, int] = {} if dual_chunk else {"chunk_size": 1 << 21, "local_size": 1 << 10}
-    # dense: what Dual Chunk Attention itself does
-    session = setup.Session(setup.config(info, None, policy="dense", **settings))
+    settings: dict[str, int] = {"chunk_size": 1 << 21, "local_size": 1 << 10} if attention == "rope" else {}
+    config = setup.config(info, None, policy=policy, temperature="yarn" if attention == "yarn" else "none", **settings)
+    session = setup.Session(config)
     ids = setup.text_ids(session.tokenizer, text, tokens)
     language_model, _, _ = session.load()
     begun = time.perf_counter()
     loss = last_loss(language_model, ids)
-    return {"loss": loss, "seconds": time.perf_counter() - begun, "attention": "dca" if dual_chunk else "rope"}
+    return {"loss": loss, "seconds": time.perf_counter() - begun, "attention": attention, "policy": policy}
 
 
 def main() -> None:
     parser = setup.arguments(__doc__ or "", tokens=[16384])
+    parser.add_argument("--attention", nargs="+", choices=["dca", "rope", "yarn"], default=["dca", "rope"])
+    # dense: what Dual Chunk Attention itself does
+    parser.add_argument("--policy", default="dense")
     parser.set_defaults(model=["smollm2-135m"])
     given = parser.parse_args()
     for model in given.model:
         for tokens in given.tokens:
-            for dual_chunk in (True, False):
-                row = measure(model, tokens, given.text, dual_chunk=dual_chunk)
+            for attention in given.attention:
+                row = measure(model, tokens, given.text, attention=attention, policy=given.policy)
                 rows.record(
                     "longloss", {"model": model, "tokens": tokens, "text": given.text.name, "last": LAST, **row}
                 )

@@ -8,6 +8,7 @@ import resource
 import sys
 from array import array
 from pathlib import Path
+from typing import Literal
 
 # as the engine's own process does, before torch is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -45,6 +46,7 @@ def config(
     local_size: int | None = None,
     chunk_tokens: int | None = None,
     policy: str | None = None,
+    temperature: Literal["none", "yarn"] = "none",
 ) -> EngineConfig:
     """A session's settings; ``chunk_size`` and ``local_size`` override the model's Dual Chunk Attention.
 
@@ -61,6 +63,7 @@ def config(
         device=info.device,  # type: ignore[arg-type]
         chunk_tokens=chunk_tokens,
         policy=None if policy == "default" else policy,
+        temperature=temperature,
     )
 
 

@@ -37,7 +37,13 @@ def scores(query: Tensor, key: Tensor, positions: Tensor, chunk_size: int, local
 
 
 def reference_logits(
-    folder: Path, ids: Sequence[int], positions: Sequence[int], *, chunk_size: int, local_size: int
+    folder: Path,
+    ids: Sequence[int],
+    positions: Sequence[int],
+    *,
+    chunk_size: int,
+    local_size: int,
+    yarn: bool = False,
 ) -> Tensor:
     """[tokens, vocabulary] in float32, for every token of the prompt at its position."""
     from transformers import AttentionInterface, AutoModelForCausalLM
@@ -51,6 +57,9 @@ def reference_logits(
         group = query.shape[1] // key.shape[1]
         keys, values = key[0].repeat_interleave(group, 0), value[0].repeat_interleave(group, 0)
         pairs = scores(query[0], keys, place, chunk_size, local_size, model.model.rotary_emb.inv_freq) * scaling
+        if yarn:
+            stretch = torch.clamp(place.double() / chunk_size, min=1.0)
+            pairs = pairs * (0.1 * torch.log(stretch) + 1)[None, :, None] ** 2
         future = torch.ones(len(place), len(place), dtype=torch.bool).triu(1)
         weights = pairs.masked_fill(future, float("-inf")).softmax(-1)
         return (weights @ values.double()).float().transpose(0, 1)[None], None

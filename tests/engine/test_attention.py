@@ -10,11 +10,12 @@ from threading import Event as Flag
 import pytest
 import torch
 
-from engine.config import EngineConfig
+from engine.config import EngineConfig, Temperature
 from engine.model import LanguageModel
 from engine.pages import Pages
 from engine.prefill import Reading, read
 from engine.protocol import Prompt, Segment
+from engine.sparsity import Budgets
 from tests import tolerances
 from tests.engine.reference import random_ids, reference_logits
 
@@ -22,7 +23,9 @@ FAMILIES = ("llama", "qwen2", "qwen3")
 CHUNK_SIZE, LOCAL_SIZE = 32, 8  # chunk_len 24
 
 
-def language_model(folder: Path, chunk_size: int = CHUNK_SIZE, local_size: int = LOCAL_SIZE) -> LanguageModel:
+def language_model(
+    folder: Path, chunk_size: int = CHUNK_SIZE, local_size: int = LOCAL_SIZE, temperature: Temperature = "none"
+) -> LanguageModel:
     return LanguageModel(
         EngineConfig(
             folder=folder,
@@ -33,6 +36,7 @@ def language_model(folder: Path, chunk_size: int = CHUNK_SIZE, local_size: int =
             limit=1 << 20,
             dtype="float32",
             device="cpu",
+            temperature=temperature,
         )
     )
 
@@ -131,3 +135,36 @@ def test_beyond_the_window_it_differs_from_plain_rope(tiny_checkpoint: Callable[
     reading = prefilled(model := language_model(folder), ids, chunk_tokens=64)
     assert reading.hidden is not None
     assert (model.logits(reading.hidden[None])[0] - plain).abs().max() > 100 * tolerances.FLOAT32_LOGITS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_temperature_is_the_definitions(tiny_checkpoint: Callable[..., Path], family: str) -> None:
+    """Prefill and decode, across the trained window's end; and without it the result is another."""
+    folder = tiny_checkpoint(family)
+    ids = random_ids(150)
+    shape = {"chunk_size": CHUNK_SIZE, "local_size": LOCAL_SIZE}
+    expected = reference_logits(folder, ids, range(150), **shape, yarn=True)[24:]
+    got = all_logits(language_model(folder, temperature="yarn"), ids, 25, chunk_tokens=7)
+    torch.testing.assert_close(got, expected, atol=tolerances.FLOAT32_LOGITS, rtol=0)
+    plain = all_logits(language_model(folder), ids, 25, chunk_tokens=7)
+    torch.testing.assert_close(plain[:7], expected[:7], atol=tolerances.FLOAT32_LOGITS, rtol=0)
+    assert (plain[-1] - expected[-1]).abs().max() > 20 * tolerances.FLOAT32_LOGITS
+
+
+def test_the_temperature_holds_where_keys_are_chosen(tiny_checkpoint: Callable[..., Path]) -> None:
+    """With budgets for everything, chunks that choose their keys give the dense result."""
+    folder = tiny_checkpoint("qwen2")
+    ids = random_ids(4200)
+    found = []
+    for policy in ("dense", "block"):
+        config = EngineConfig(
+            folder=folder, readings=None, identity="test", chunk_size=2560, local_size=512, limit=1 << 20,
+            dtype="float32", device="cpu", policy=policy, temperature="yarn",
+        )  # fmt: skip
+        model = LanguageModel(config)
+        if model.policy is not None:
+            model.policy.budgets = Budgets.uniform(model.shape.layers, model.shape.kv_heads, 8192)
+        reading = prefilled(model, ids, chunk_tokens=1024)
+        assert reading.hidden is not None and (policy == "dense") == (reading.cache.arena is None)
+        found.append(model.logits(reading.hidden[None])[0])
+    torch.testing.assert_close(found[0], found[1], atol=tolerances.FLOAT32_LOGITS, rtol=0)
