@@ -11,9 +11,11 @@ import argparse
 import random
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from app.documents.parse import parse_file
+from app.errors import DocumentTypeUnknown
 from app.reading.matching import match
 from app.reading.passages import TextIndex
 from tests.bench import rows
@@ -41,7 +43,10 @@ def main() -> None:
     parser.add_argument("--books", type=Path, default=rows.ROOT.parent / "shared" / "books")
     parser.add_argument("--quotations", type=int, default=200)
     given = parser.parse_args()
-    texts = [parse_file(path, path.name).text for path in sorted(given.books.iterdir())]
+    texts = []
+    for path in sorted(given.books.iterdir()):
+        with suppress(DocumentTypeUnknown):
+            texts.append(parse_file(path, path.name).text)
     begun = time.perf_counter()
     indexes = [TextIndex(text) for text in texts]
     making = time.perf_counter() - begun
