@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.errors import DocumentError, NothingChosen, QuestionEmpty
+from app.errors import DocumentError, LibraryDamaged, NothingChosen, QuestionEmpty
 from app.library.jobs import Jobs
 from app.library.records import (
     Added,
@@ -261,10 +262,10 @@ class Desk:
         """A thread, the quotations of its finished turns checked against the texts as they are now.
 
         They were checked when the answer was finished; here are those of an older Lectern, or of a document that was
-        parsed again since. Raises ThreadNotFound, LibraryError.
+        parsed again since. A turn whose texts cannot be had is shown unchecked. Raises ThreadNotFound.
         """
         thread, turns = self.thread(owner, thread_id)
-        if any(turn.answer and turn.finish is not None for turn in turns):
+        with suppress(LibraryDamaged):
             stamp = self.quotes.stamp(thread.document_ids)
             for place, turn in enumerate(turns):
                 if turn.answer and turn.finish is not None and (turn.quotes or {}).get("of") != stamp:

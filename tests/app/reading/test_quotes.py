@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from app.commands import _turn_row
+from app.errors import LibraryDamaged
 from app.library.store import Library
 from app.reading.desk import Desk
 from app.reading.quotes import Indexes, Quotes, is_short
@@ -62,6 +65,8 @@ def test_a_finished_answer_is_stored_with_its_quotes(desk: Desk, runner: Runner,
     (turn,) = desk.conversations.turns(run.thread_id)
     assert turn.quotes is not None and [one["kind"] for one in turn.quotes["quotes"]] == ["exact"]
     assert desk.quoted(OWNER, run.thread_id)[1] == [turn]
+    (told,) = json.loads(json.dumps(_turn_row(turn)))["quotes"]
+    assert (told["kind"], told["text"], told["document"]) == ("exact", "the brass key under the blue stone", tale)
 
 
 def test_an_older_answer_is_checked_when_it_is_read(desk: Desk, tale: int) -> None:
@@ -76,6 +81,19 @@ def test_an_older_answer_is_checked_when_it_is_read(desk: Desk, tale: int) -> No
     assert desk.conversations.turns(thread.id)[0].quotes is not None
     # another answer takes its place: nothing of this one stays
     assert desk.conversations.save_answer(turn.id, answer="No.", finish="stop").quotes is None
+
+
+def test_a_conversation_is_shown_where_its_text_is_lost(desk: Desk, tale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = desk.conversations.create(desk.owner_id(OWNER), [tale], "old")
+    turn = desk.conversations.add_turn(thread.id, "Where?")
+    desk.conversations.save_answer(turn.id, answer="“Nobody else knew of it.”", finish="stop")
+
+    def lost(self: Library, text_sha256: str) -> str:
+        raise LibraryDamaged(str(self.path), "the text is missing")
+
+    monkeypatch.setattr(Library, "text", lost)
+    (shown,) = desk.quoted(OWNER, thread.id)[1]
+    assert shown.answer and shown.quotes is None
 
 
 def test_an_answer_is_not_lost_for_its_quotes(
