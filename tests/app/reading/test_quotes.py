@@ -55,7 +55,11 @@ def test_what_accuses_nobody(desk: Desk, tale: int) -> None:
 
 def test_every_sentence(desk: Desk, tale: int) -> None:
     answer = "Nobody else knew of it. The sea was full of silver herring that year."
-    assert [one.kind for one in desk.quotes.check_sentences(answer, [tale])] == ["exact", "not found"]
+    thread = desk.conversations.create(desk.owner_id(OWNER), [tale], "t")
+    turn = desk.conversations.add_turn(thread.id, "What does it say?")
+    desk.conversations.save_answer(turn.id, answer=answer, finish="stop")
+    assert [one.kind for one in desk.sentences(OWNER, thread.id, turn.id)] == ["exact", "not found"]
+    assert desk.sentences(OWNER, thread.id, turn.id + 1) == []
 
 
 def test_a_finished_answer_is_stored_with_its_quotes(desk: Desk, runner: Runner, machine: Machine, tale: int) -> None:
