@@ -59,7 +59,7 @@ def test_quotations_are_marked_and_open(
     )
     assert "The Lighthouse of Marrow Point" in panel.locator(".quote-place").inner_text()
     assert "CHAPTER" in panel.locator(".quote-place").inner_text().upper()
-    assert panel.locator("mark").inner_text().startswith("the brass key lay under the")
+    assert panel.locator("mark").inner_text().startswith("The brass key lay under the")
     assert near.get_attribute("aria-expanded") == "true"
     shoot(page, "quotes-light")
     panel.get_by_role("button", name="Close").focus()
