@@ -31,7 +31,7 @@
       quote.kind === "not found" && h("p", {}, t("quote.missing_more")),
       quote.kind === "near" && difference(quote),
       quote.kind !== "not found" && h("p", { class: "quote-place" }, where(quote)),
-      quote.kind !== "not found" && h("blockquote", {}, quote.passage.map(([text, found]) => (found ? h("mark", {}, text) : text))));
+      quote.kind !== "not found" && h("blockquote", {}, quote.passage.map(([text, found]) => (found ? h("mark", {}, text) : text.replace(/\n{2,}/g, "\n")))));
   }
 
   // answer: the element that holds the answer's html, with its quotations numbered by app/ui/markup.py
@@ -47,6 +47,7 @@
         open = panel(quote, id, close);
         (mark.closest("p, li, blockquote, table, h3, h4, h5, h6") || mark).after(open);
         mark.setAttribute("aria-expanded", "true");
+        open.querySelector("mark")?.scrollIntoView({ block: "nearest" });
       };
       const label = `${t("quote." + kind(quote))}: ${quote.text.slice(0, 80)}`;
       const mark = h("button", { type: "button", class: `quote-mark ${kind(quote)}`, title: t("quote." + kind(quote)), onclick: toggle,
