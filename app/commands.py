@@ -145,7 +145,7 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
             if written and not options.json:
                 print(flush=True)
             end = event.payload
-            thread, turns = desk.thread(OWNER, run.thread_id)
+            thread, turns = desk.quoted(OWNER, run.thread_id)
             turn = next(one for one in turns if one.id == run.turn_id)
             if end["state"] == "failed":
                 _complain(str(end["error"]))
@@ -168,7 +168,7 @@ def threads(settings: Settings, options: argparse.Namespace) -> int:
                 about = ", ".join(str(one) for one in row["documents"])
                 print(f"{row['id']:>4}  {row['updated'][:16].replace('T', ' ')}  {one_line(row['title'])}  [{about}]")
             return 0
-        thread, turns = desk.thread(OWNER, options.thread)
+        thread, turns = desk.quoted(OWNER, options.thread)
     if options.json:
         _print_json({**_thread_row(thread), "turns": [_turn_row(turn) for turn in turns]})
         return 0
@@ -379,7 +379,8 @@ def _read_row(desk: Desk, model: ModelInfo, before: ShelfItem, end: EventRecord)
 
 def _turn_row(turn: TurnRecord) -> dict[str, Any]:
     row = asdict(turn)
-    return {name: row[name] for name in ("question", "answer", "finish", "tokens", "seconds", "model", "error")}
+    told = {name: row[name] for name in ("question", "answer", "finish", "tokens", "seconds", "model", "error")}
+    return {**told, "quotes": (turn.quotes or {}).get("quotes", [])}
 
 
 def _thread_row(thread: Any) -> dict[str, Any]:

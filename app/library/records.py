@@ -129,7 +129,8 @@ class ThreadRecord:
 class TurnRecord:
     """A question and its answer. ``ordinal`` counts from 1; ``answer_ids`` is None until there is an answer.
 
-    finish: why the answer ended ("stop", "length", "stopped"), None before; tokens, seconds: counts and times by name.
+    finish: why the answer ended ("stop", "length", "stopped"), None before; tokens, seconds: counts and times by name;
+    quotes: what was quoted, as ``reading.quotes`` keeps it, None where it was not checked yet.
     """
 
     id: int
@@ -144,3 +145,4 @@ class TurnRecord:
     model: str | None
     error: str | None
     created: str
+    quotes: dict[str, Any] | None = None

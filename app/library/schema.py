@@ -218,3 +218,9 @@ CREATE INDEX events_job ON events (job_id, id);
 def _first(db: Database) -> None:
     db.executescript(_FIRST)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+@MIGRATIONS(name="0002_quotes")
+def _quotes(db: Database) -> None:
+    # what an answer quotes, found in the texts or not; null where nobody has looked yet
+    db.execute("ALTER TABLE turns ADD COLUMN quotes TEXT")

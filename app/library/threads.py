@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from app.library.store import Library
 
 _THREADS = "SELECT id, owner_id, title, created, updated FROM threads "
-_TURN_COLUMNS = "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created"
+_TURN_COLUMNS = (
+    "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created, quotes"
+)
 
 
 class Threads:
@@ -104,13 +106,14 @@ class Threads:
         seconds: dict[str, float] | None = None,
         model: str | None = None,
         error: str | None = None,
+        quotes: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Set the whole answer of a turn, over an earlier one. Raises ValueError if there is no such turn."""
         with self.library.write() as db:
             found = list(
                 db.query(
                     "UPDATE turns SET answer = ?, answer_ids = ?, finish = ?, tokens = ?, seconds = ?, model = ?, "
-                    f"error = ? WHERE id = ? RETURNING {_TURN_COLUMNS}",
+                    f"error = ?, quotes = ? WHERE id = ? RETURNING {_TURN_COLUMNS}",
                     [
                         clean(answer),
                         None if answer_ids is None else blobs.pack(answer_ids),
@@ -119,6 +122,7 @@ class Threads:
                         to_json(seconds or {}),
                         model,
                         None if error is None else clean(error),
+                        None if quotes is None else to_json(quotes),
                         turn_id,
                     ],
                 )
@@ -127,6 +131,13 @@ class Threads:
                 raise ValueError(f"there is no turn {turn_id}")
             db.execute("UPDATE threads SET updated = ? WHERE id = ?", [now(), found[0]["thread_id"]])
             return self._turn_record(found[0])
+
+    def save_quotes(self, turn_id: int, answer: str, quotes: dict[str, Any]) -> None:
+        """Keep what was found of an answer's quotations, unless another answer has taken its place."""
+        with self.library.write(durable=False) as db:
+            db.execute(
+                "UPDATE turns SET quotes = ? WHERE id = ? AND answer = ?", [to_json(quotes), turn_id, clean(answer)]
+            )
 
     def turns(self, thread_id: int) -> builtins.list[TurnRecord]:
         """The conversation so far, in order; empty for a thread that is not there."""
@@ -141,6 +152,7 @@ class Threads:
         except ValueError as error:
             raise LibraryDamaged(str(self.library.path), f"the answer of turn {row['id']}: {error}") from error
         decoded = {"answer_ids": answer_ids, "tokens": json.loads(row["tokens"]), "seconds": json.loads(row["seconds"])}
+        decoded |= {"quotes": None if row["quotes"] is None else json.loads(row["quotes"])}
         return TurnRecord(**(row | decoded))
 
 

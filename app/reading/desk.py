@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.errors import DocumentError, NothingChosen, QuestionEmpty
+from app.errors import DocumentError, LibraryDamaged, NothingChosen, QuestionEmpty
 from app.library.jobs import Jobs
 from app.library.records import (
     Added,
@@ -30,6 +31,7 @@ from app.library.threads import Threads
 from app.reading import prompt as prompts
 from app.reading.engines import EngineFactory, Engines
 from app.reading.plan import Plan
+from app.reading.quotes import Quote, Quotes
 from app.reading.room import Room
 from app.reading.shelf import ShelfItem, shelf_item
 from app.reading.surroundings import Surroundings, look
@@ -64,6 +66,7 @@ class Desk:
         self.jobs = Jobs(library)
         self.conversations = Threads(library)
         self.engines = Engines(engine)
+        self.quotes = Quotes(library)
         self._owners: dict[str, int] = {}
         self._counting = threading.Lock()
         self._surroundings: Surroundings | None = None
@@ -254,6 +257,28 @@ class Desk:
         """Raises ThreadNotFound."""
         with self.library.read():
             return self.conversations.get(self.owner_id(owner), thread_id), self.conversations.turns(thread_id)
+
+    def quoted(self, owner: str, thread_id: int) -> tuple[ThreadRecord, list[TurnRecord]]:
+        """A thread, the quotations of its finished turns checked against the texts as they are now.
+
+        They were checked when the answer was finished; here are those of an older Lectern, or of a document that was
+        parsed again since. A turn whose texts cannot be had is shown unchecked. Raises ThreadNotFound.
+        """
+        thread, turns = self.thread(owner, thread_id)
+        with suppress(LibraryDamaged):
+            stamp = self.quotes.stamp(thread.document_ids)
+            for place, turn in enumerate(turns):
+                if turn.answer and turn.finish is not None and (turn.quotes or {}).get("of") != stamp:
+                    stored = self.quotes.stored(turn.question, turn.answer, thread.document_ids)
+                    self.conversations.save_quotes(turn.id, turn.answer, stored)
+                    turns[place] = replace(turn, quotes=stored)
+        return thread, turns
+
+    def sentences(self, owner: str, thread_id: int, turn_id: int) -> list[Quote]:
+        """Every sentence of an answer, looked for in the texts. Raises ThreadNotFound; none for an unknown turn."""
+        thread, turns = self.thread(owner, thread_id)
+        turn = next((one for one in turns if one.id == turn_id), None)
+        return [] if turn is None else self.quotes.check_sentences(turn.answer, thread.document_ids)
 
     def rename_thread(self, owner: str, thread_id: int, title: str) -> ThreadRecord:
         return self.conversations.rename(self.owner_id(owner), thread_id, title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +12,8 @@ from app.library.records import DocumentRecord, JobRecord, TurnRecord
 from app.reading.desk import Desk
 from app.reading.prompt import build_prompt, reading_prompt
 from engine.protocol import Delta, Done, Engine, Event, Loading, Progress, Prompt, Sampling
+
+log = logging.getLogger(__name__)
 
 # between two events of a job, and between two notes of its progress in the library
 EVENT_SECONDS = 1 / 15
@@ -127,6 +130,7 @@ class Telling:
     def end(self, ended: Ended) -> None:
         """The last word: the answer, the event and the state are written together or not at all."""
         self._flush()
+        quotes = self._quotes()
         payload = {
             "state": ended.state,
             "finish": ended.finish,
@@ -146,9 +150,24 @@ class Telling:
                     seconds=ended.seconds,
                     model=self._model,
                     error=ended.error,
+                    quotes=quotes,
                 )
             self._emit("end", payload)
             self._desk.jobs.finish(self._job.id, ended.state, ended.error)
+
+    def _quotes(self) -> dict[str, Any] | None:
+        """What the answer quotes, checked now that all of it is told: nobody waits for a word."""
+        if self._job.thread_id is None or not self._written:
+            return None
+        try:
+            desk, turns = self._desk, self._desk.conversations.turns(self._job.thread_id)
+            question = next(turn.question for turn in turns if turn.id == self._job.turn_id)
+            thread = desk.conversations.get(self._job.owner_id, self._job.thread_id)
+            return desk.quotes.stored(question, self.written, thread.document_ids)
+        except Exception as error:
+            # an answer is never lost for its quotations: whoever reads it next checks them
+            log.warning("quotations were not checked: %s", type(error).__name__)
+            return None
 
     def _flush(self) -> None:
         if self._untold:

@@ -38,7 +38,7 @@ def blank() -> Payload:
 
 def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]) -> Payload:
     """Every turn of a conversation, answers as safe HTML. Raises ThreadNotFound."""
-    thread, turns = desk.thread(owner, thread_id)
+    thread, turns = desk.quoted(owner, thread_id)
     running = desk.running(owner, thread_id) is not None
     return {
         "thread": thread.id,
@@ -52,11 +52,13 @@ def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]
 
 def _turn(turn: TurnRecord, *, running: bool) -> Payload:
     answer = "" if running else turn.answer or ""
+    quotes = (turn.quotes or {}).get("quotes", []) if answer else []
     return {
         "id": turn.id,
         "question": turn.question,
         "answer": answer,
-        "html": render(answer) if answer else "",
+        "html": render(answer, quotes) if answer else "",
+        "quotes": quotes,
         "finish": turn.finish,
         "running": running,
         "model": turn.model,

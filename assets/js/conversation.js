@@ -125,6 +125,7 @@
       const answer = h("div", { class: "answer", lang: turn.language });
       // made and sanitized by app/ui/markup.py: no raw html, no image, no script comes out of it
       answer.innerHTML = turn.html;
+      Lectern.markQuotes(answer, turn.quotes || []);
       const copied = button("copy", t("turn.copy"), async () => {
         try { await navigator.clipboard.writeText(turn.answer); Lectern.say("notes", "show", { kind: "done", key: "note.copied" }); } catch { /* refused by the browser */ }
       });

@@ -165,7 +165,7 @@ def test_add_list_read_ask_and_ask_again(lectern: Lectern, tale: Path, tmp_path:
     asked = lectern("ask", "--doc", "1", "Who keeps the lamp?", *options)
     assert (asked.status, len(asked.out.splitlines())) == (0, 1)
     answer = asked.json
-    assert set(answer) >= {"answer", "finish", "documents", "tokens", "seconds"}
+    assert set(answer) >= {"answer", "finish", "documents", "tokens", "seconds", "quotes"}
     assert answer["documents"] == [1]
     assert answer["finish"] in ("stop", "length")
     assert set(answer["tokens"]) == {"context", "reused", "prefilled", "answered"}

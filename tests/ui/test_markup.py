@@ -84,3 +84,54 @@ def test_markdown_is_set() -> None:
         "<td>1</td>",
     ):
         assert part in made
+
+
+def quote(answer: str, text: str, kind: str = "exact", form: str = "marks") -> dict[str, object]:
+    start = answer.index(text)
+    return {"start": start, "stop": start + len(text), "kind": kind, "form": form}
+
+
+def within(answer: str, marked: str) -> dict[str, object]:
+    start = answer.index(marked)
+    return {"start": start + 1, "stop": start + len(marked) - 1, "kind": "exact", "form": "marks"}
+
+
+def test_quotations_are_marked() -> None:
+    answer = "He says “so *it* goes” & “never\nagain”.\n\n> a `block`\n> of words"
+    quotes = [
+        quote(answer, "so *it* goes"),
+        quote(answer, "never\nagain", "not found"),
+        quote(answer, "a `block`\n> of words", "near", "block"),
+    ]
+    made = render(answer, quotes)
+    assert (
+        '<span class="quoted exact" data-quote="0">“so </span><em><span class="quoted exact" data-quote="0">it</span></em>'
+        in made
+    )
+    assert '<span class="quoted missing" data-quote="1">“never</span><br />' in made and "</span>." in made
+    assert '<blockquote>\n<p><span class="quoted near" data-quote="2">a </span>' in made
+    assert "</span> &amp; <span" in made
+
+
+def test_marks_do_not_open_a_door() -> None:
+    answer = "“<script>alert(1)</script>” and [“a”](http://ok.example/“b”) `“c”` \ufdd00\ufdd1x\ufdd2 \ufdd07\ufdd1"
+    made = render(answer, [within(answer, text) for text in ("“<script>alert(1)</script>”", "“a”", "“b”", "“c”")])
+    assert "%EF%B7" not in made
+    assert "<script" not in made and "&lt;script&gt;" in made
+    assert not any("\ufdd0" <= one <= "\ufdef" for one in made)
+    assert "<code>“c”</code>" in made and 'href="http://ok.example/' in made
+    assert 'data-quote="7"' not in made
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_quotation_of_anything_brings_nothing_in(text: str) -> None:
+    answer = f"“{text}”"
+    made = render(answer, [quote(answer, text, "not found")])
+    Quoted(convert_charrefs=True).feed(made)
+
+
+class Quoted(Checker):
+    """Lets the number of a quotation through."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, [one for one in attrs if not (one[0] == "data-quote" and str(one[1]).isdigit())])
