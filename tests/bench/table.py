@@ -43,7 +43,7 @@ def loss_table() -> list[str]:
     found = latest("longloss", "model", "tokens", "attention")
     if not found:
         return []
-    names = {"dca": "Dual Chunk Attention", "rope": "plain RoPE"}
+    names = {"dca": "Dual Chunk Attention", "rope": "plain RoPE", "yarn": "Dual Chunk Attention, YaRN temperature"}
     lines = [
         "Loss (nats) of the last 2,048 tokens, beyond the trained window:",
         "",
