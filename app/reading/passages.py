@@ -3,6 +3,7 @@
 Seed and extend: every run of five folded characters (two in scripts without spaces) has a bucket of the places where
 it stands. A passage is verbatim at a place of its rarest run; it is nearly there where many of its runs lie on one
 diagonal, and the edit distance is then counted exactly (Sellers, 1980: the passage against any part of the region).
+So a passage of fewer than a dozen letters, edited in its middle, is not found.
 """
 
 from __future__ import annotations
