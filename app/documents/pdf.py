@@ -30,9 +30,7 @@ _NAMED = frozenset(_SECTION_NAMES.split())
 
 def parse(path: Path, filename: str) -> Document:
     """Raises DocumentDamaged, DocumentEncrypted, DocumentWithoutText, DocumentEmpty."""
-    pymupdf.TOOLS.mupdf_display_errors(False)
-    pymupdf.TOOLS.mupdf_display_warnings(False)
-    with _open(path, filename) as document:
+    with open_document(path, filename) as document:
         try:
             pages = pdf_lines.read(document)
             outline = document.get_toc(simple=True)
@@ -58,7 +56,10 @@ def parse(path: Path, filename: str) -> Document:
     )
 
 
-def _open(path: Path, filename: str) -> pymupdf.Document:
+def open_document(path: Path, filename: str) -> pymupdf.Document:
+    """The file, checked to be whole. Raises DocumentDamaged, DocumentEncrypted."""
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
     with path.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - _TAIL))

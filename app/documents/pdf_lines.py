@@ -17,7 +17,7 @@ from app.documents.mupdf import pymupdf
 from app.documents.numerals import number
 
 # ligatures are printed forms of letters: without the flag that keeps them they come as letters
-_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+TEXT_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
 _BOLD = 16
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _MARGIN = 0.13  # of the page's height: where running heads and page numbers stand
@@ -68,7 +68,7 @@ def read(document: pymupdf.Document) -> list[PageLines]:
 def _read_page(page: pymupdf.Page, number: int) -> PageLines:
     upright: list[Line] = []
     turned: list[Line] = []
-    content: dict[str, Any] = page.get_text("dict", flags=_FLAGS)
+    content: dict[str, Any] = page.get_text("dict", flags=TEXT_FLAGS)
     for block in content["blocks"]:
         for line in block.get("lines", ()):
             spans = line["spans"]
@@ -101,6 +101,8 @@ def _running(pages: Sequence[PageLines]) -> set[tuple[int, int]]:
             shape, offset = _shape(line.text, page.number)
             for near in (height - 1, height, height + 1):
                 places[shape, near, offset].append((index, n))
+                # a year stays as it is: "Proceedings of OSDI 2012"
+                places[line.text, near, 0].append((index, n))
     return {place for found in places.values() if len({p for p, _ in found}) >= needed for place in found}
 
 
