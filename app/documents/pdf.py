@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import chain, groupby, islice, takewhile
 from pathlib import Path
 
-from app.documents import gutenberg, headings, language, naming, pdf_lines, pdf_text
+from app.documents import cover, gutenberg, headings, language, naming, pdf_lines, pdf_text
+from app.documents import metadata as facts
 from app.documents.canonical import Heading, assemble, one_line
 from app.documents.model import Document
 from app.documents.mupdf import pymupdf
@@ -37,6 +38,8 @@ def parse(path: Path, filename: str) -> Document:
             _refuse_without_text(document, pages, filename)
         except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError) as error:
             raise DocumentDamaged(filename, one_line(str(error))) from None
+        first_pages = _front(document)
+        picture = cover.of_page(document)
         metadata = {key: str(value) for key, value in (document.metadata or {}).items() if value}
     frame = gutenberg.find_frame([line.text for page in pages for line in page.lines])
     pages = _within(pages, frame)
@@ -45,7 +48,8 @@ def parse(path: Path, filename: str) -> Document:
         raise DocumentEmpty(filename)
     title, authors = _naming(pages, metadata)
     text = "\n\n".join(block.text for block in blocks)
-    return assemble(
+    identifiers = facts.identifiers(f"{metadata.get('subject', '')}\n{metadata.get('keywords', '')}\n{first_pages}")
+    found = assemble(
         blocks,
         _from_outline(outline, blocks) or _from_text(blocks, pdf_lines.body_size(pages)),
         title=naming.tidy_title(frame.title) or title or naming.title_from_filename(filename),
@@ -54,6 +58,16 @@ def parse(path: Path, filename: str) -> Document:
         format="pdf",
         page_count=len(pages),
     )
+    return replace(found, year=facts.year(first_pages, identifiers), identifiers=identifiers, cover=picture)
+
+
+def _front(document: pymupdf.Document) -> str:
+    """The first two pages with their margins: stamps and running feet name the paper and its year."""
+    try:
+        shown = [document[number].get_text("text") for number in range(min(2, document.page_count))]
+    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+        return ""
+    return "\n".join(text[: facts.FRONT * 2] for text in shown)
 
 
 def open_document(path: Path, filename: str) -> pymupdf.Document:

@@ -105,7 +105,7 @@ def test_a_picture_of_a_page(make_pdf: Make) -> None:
     image = pymupdf.Pixmap(page_image(path, 2, 300))
     assert (image.width, image.height) == (300, 389)
     for page, width in ((3, 300), (0, 300), (1, 5), (1, 50_000)):
-        with pytest.raises(ValueError, match="page|pixels"):
+        with pytest.raises(ValueError, match=r"page|pixels"):
             page_image(path, page, width)
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(DocumentDamaged):
