@@ -218,7 +218,7 @@ def _says(text: str, wanted: str) -> bool:
 
 def _from_text(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:
     """Chapters of a book by their names, sections of a paper by their numbers and type, else whatever is set large."""
-    named = headings.find([block.text for block in blocks], bare=False)
+    named = headings.find([block.text if block.role == "body" else "" for block in blocks], bare=False)
     sections = _sections(blocks, body)
     if len(named) > 1 and len(named) >= len(sections) // 3:
         return named
@@ -226,7 +226,12 @@ def _from_text(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:
 
 
 def _stands_out(block: PdfBlock, body: float) -> bool:
-    return len(block.text) <= 140 and block.text.count("\n") < 3 and (block.size > 1.08 * body or block.bold)
+    return (
+        block.role == "body"
+        and len(block.text) <= 140
+        and block.text.count("\n") < 3
+        and (block.size > 1.08 * body or block.bold)
+    )
 
 
 def _sections(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:

@@ -112,6 +112,8 @@ class _Token:
 
 def page_quads(page: Any, text: str, start: int, stop: int) -> list[list[float]]:
     """The rectangles of ``text[start:stop]`` on a PyMuPDF page, ``text`` being all that is kept of it."""
+    # raised digits of the text are plain ones in the file
+    text = "".join(plain if len(plain := unicodedata.normalize("NFKC", c)) == 1 else c for c in text)
     words = [(match[0], match.start()) for match in _TOKEN.finditer(text)]
     tokens = _joined(list(_tokens(page)), {word for word, _ in words})
     rects: list[tuple[int, list[float]]] = []  # line and box
@@ -151,7 +153,7 @@ def _tokens(page: Any) -> Iterator[_Token]:
             letters: list[str] = []
             boxes: list[tuple[float, float, float, float]] = []
             for character in (c for span in line["spans"] for c in span["chars"]):
-                said = clean(character["c"].translate(_LIGATURES))
+                said = unicodedata.normalize("NFKC", clean(character["c"].translate(_LIGATURES)))
                 if len(said) == 1 and unicodedata.combining(said) and letters:
                     # an accent set on its own belongs to the letter before it
                     composed = unicodedata.normalize("NFC", letters[-1] + said)
