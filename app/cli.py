@@ -114,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     add = command("add", "Put files on the shelf; they wait to be read.")
     add.add_argument("files", nargs="+", metavar="FILE", type=Path)
     command("list", "List the shelf.")
+    edit = command("edit", "Correct what the shelf says of a document; nothing is read again.")
+    edit.add_argument("document", metavar="DOC", type=_id)
+    edit.add_argument("--title", type=_said)
+    edit.add_argument("--author", action="append", dest="authors", metavar="NAME", type=_said, help="can be repeated")
+    edit.add_argument("--year", type=_year, help="of publication")
+    edit.add_argument("--language", type=_language, metavar="CODE", help="such as en or zh")
     read = command("read", "Read documents now, all that are not read yet if none is named.")
     read.add_argument("documents", nargs="*", metavar="DOC", type=_id)
     ask = command("ask", "Ask about documents, or go on with a conversation.")
@@ -147,6 +153,36 @@ def _id(text: str) -> int:
 _id.__name__ = "id"
 
 
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError
+    return text
+
+
+_said.__name__ = "text"
+
+
+def _year(text: str) -> int:
+    year = int(text)
+    if not 1 <= year <= 2199:
+        raise ValueError
+    return year
+
+
+_year.__name__ = "year"
+
+
+def _language(text: str) -> str:
+    from app.documents.language import from_tag
+
+    if (code := from_tag(text)) is None:
+        raise ValueError
+    return code
+
+
+_language.__name__ = "language"
+
+
 def _spread_documents(arguments: Sequence[str]) -> list[str]:
     """``--doc 1 2 "question"`` as ``--doc 1 --doc 2 "question"``: a list of ids ends where the numbers end."""
     spread: list[str] = []
@@ -166,6 +202,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     """What argparse cannot say: exits with 2."""
     if options.command == "refine" and (options.tokens < LEAST_TOKENS or options.average < LEAST_KEYS):
         parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
+    if options.command == "edit" and not any((options.title, options.authors, options.year, options.language)):
+        parser.error("say what to correct: --title, --author, --year or --language")
     if options.command != "ask":
         return
     if options.documents is None and options.thread is None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
+from app import corrections
 from app.cli import INTERRUPTED, TERMINATED, sampling
 from app.errors import DocumentError
 from app.library.records import EventRecord, TurnRecord
@@ -241,6 +242,7 @@ COMMANDS = {
     "serve": serve,
     "add": add,
     "list": shelf,
+    "edit": corrections.edit,
     "read": read,
     "ask": ask,
     "threads": threads,

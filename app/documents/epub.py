@@ -10,14 +10,14 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
-from app.documents import gutenberg, headings, language, naming, xhtml
+from app.documents import gutenberg, headings, language, metadata, naming, xhtml
 from app.documents.canonical import Block, Heading, assemble, one_line
 from app.documents.model import Document
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentEncrypted, DocumentWithoutText
@@ -94,6 +94,8 @@ class _Package:
     title: str
     authors: tuple[str, ...]
     language: str | None
+    year: int | None
+    identifiers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def parse(path: Path, filename: str) -> Document:
         package = _package(archive, filename)
         navigation = next((path for path, _, properties in package.items.values() if "nav" in properties.split()), None)
         book = _read(archive, package, navigation)
+        picture = _cover(archive, package)
         entries = _nav_entries(archive, navigation) or _ncx_entries(archive, package.ncx)
     if not book.paragraphs:
         if not package.spine:
@@ -136,7 +139,7 @@ def parse(path: Path, filename: str) -> Document:
     # what the contents say of the frame's own parts
     marks = [mark for mark in marks if frame.holds(mark.index) or frame.ranges[-1][1] == len(blocks)]
     first = next((one_line(book.paragraphs[n]) for n, _ in book.headings), "")
-    return assemble(
+    found = assemble(
         blocks,
         marks,
         title=package.title or naming.tidy_title(frame.title or first) or naming.title_from_filename(filename),
@@ -144,6 +147,7 @@ def parse(path: Path, filename: str) -> Document:
         language=language.from_tag(package.language) or language.guess("\n\n".join(book.paragraphs)),
         format="epub",
     )
+    return replace(found, year=package.year, identifiers=package.identifiers, cover=picture)
 
 
 def _refuse_drm(archive: _Archive, filename: str) -> None:
@@ -178,7 +182,33 @@ def _package(archive: _Archive, filename: str) -> _Package:
     if ncx is None:
         ncx = next((path for path, media, _ in items.values() if media == "application/x-dtbncx+xml"), None)
     spine = [e.get("idref", "") for e in _all(root, "itemref") if e.get("idref") in items]
-    return _Package(folder, items, spine, ncx, _title(root), _authors(root), _text_of(root, "language"))
+    return _Package(folder, items, spine, ncx, _title(root), _authors(root), _text_of(root, "language"), *_facts(root))
+
+
+def _facts(root: etree._Element) -> tuple[int | None, tuple[str, ...]]:
+    """Year of publication and identifiers."""
+    dates = [(e.get("{http://www.idpf.org/2007/opf}event") or "publication", _visible(e)) for e in _all(root, "date")]
+    published = next((text for event, text in dates if event == "publication"), None)
+    return metadata.year_of(published), metadata.named(_visible(e) for e in _all(root, "identifier"))
+
+
+def _cover(archive: _Archive, package: _Package) -> bytes:
+    """The picture that the package calls its cover, made small; b"" where it names none."""
+    named = next((path for path, _, properties in package.items.values() if "cover-image" in properties.split()), None)
+    if named is None:
+        pictures = [(id, path) for id, (path, media, _) in package.items.items() if media.startswith("image/")]
+        named = next((path for id, path in pictures if "cover" in id.lower() or "cover" in path.lower()), None)
+    if named is None:
+        return b""
+    try:
+        data = archive.read(named)
+    except DocumentDamaged:
+        # a text is not refused for its picture
+        return b""
+    # imported here: most EPUBs that are refused need no PyMuPDF
+    from app.documents import cover
+
+    return cover.of_image(data) if data else b""
 
 
 def _read(archive: _Archive, package: _Package, navigation: str | None) -> _Book:

@@ -55,6 +55,7 @@ class Document:
     text: NFC, paragraphs separated by ``"\\n\\n"``, no control character but ``"\\n"``, never empty.
     language: ISO 639-1 ("en", "zh", "ja", …) or None. chapters: in order; text before the first belongs to none.
     pages: cover the whole text without gaps; empty if the format has none.
+    year: of publication; identifiers: "isbn:…", "doi:…", "arxiv:…"; cover: a JPEG of at most 60,000 bytes, or b"".
     """
 
     title: str
@@ -65,6 +66,9 @@ class Document:
     chapters: tuple[Chapter, ...]
     paragraphs: tuple[Paragraph, ...]
     pages: tuple[Page, ...] = ()
+    year: int | None = None
+    identifiers: tuple[str, ...] = ()
+    cover: bytes = b""
 
     def check(self) -> None:
         """Verify the invariants above. Raises ValueError naming the first that is broken."""

@@ -15,7 +15,7 @@ from app.errors import (
     DocumentUnreadable,
 )
 
-PARSER_VERSION = 1  # goes up whenever the same file would give another text
+PARSER_VERSION = 2  # goes up whenever the same file would give another text
 FILE_LIMIT = 200 * 2**20  # bytes
 SUFFIXES: dict[str, Format] = {
     ".txt": "txt",
@@ -94,5 +94,8 @@ def parse_file(path: Path, filename: str) -> Document:
         from app.documents import plain
 
         document = plain.parse(path.read_bytes(), filename)
+    from app.documents import metadata
+
+    document = metadata.complete(document)
     document.check()
     return document

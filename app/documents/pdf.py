@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import chain, groupby, islice, takewhile
 from pathlib import Path
 
-from app.documents import gutenberg, headings, language, naming, pdf_lines, pdf_text
+from app.documents import cover, gutenberg, headings, language, naming, pdf_lines, pdf_text
+from app.documents import metadata as facts
 from app.documents.canonical import Heading, assemble, one_line
 from app.documents.model import Document
 from app.documents.mupdf import pymupdf
@@ -30,15 +31,15 @@ _NAMED = frozenset(_SECTION_NAMES.split())
 
 def parse(path: Path, filename: str) -> Document:
     """Raises DocumentDamaged, DocumentEncrypted, DocumentWithoutText, DocumentEmpty."""
-    pymupdf.TOOLS.mupdf_display_errors(False)
-    pymupdf.TOOLS.mupdf_display_warnings(False)
-    with _open(path, filename) as document:
+    with open_document(path, filename) as document:
         try:
             pages = pdf_lines.read(document)
             outline = document.get_toc(simple=True)
             _refuse_without_text(document, pages, filename)
         except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError) as error:
             raise DocumentDamaged(filename, one_line(str(error))) from None
+        first_pages = _front(document)
+        picture = cover.of_page(document)
         metadata = {key: str(value) for key, value in (document.metadata or {}).items() if value}
     frame = gutenberg.find_frame([line.text for page in pages for line in page.lines])
     pages = _within(pages, frame)
@@ -47,7 +48,8 @@ def parse(path: Path, filename: str) -> Document:
         raise DocumentEmpty(filename)
     title, authors = _naming(pages, metadata)
     text = "\n\n".join(block.text for block in blocks)
-    return assemble(
+    identifiers = facts.identifiers(f"{metadata.get('subject', '')}\n{metadata.get('keywords', '')}\n{first_pages}")
+    found = assemble(
         blocks,
         _from_outline(outline, blocks) or _from_text(blocks, pdf_lines.body_size(pages)),
         title=naming.tidy_title(frame.title) or title or naming.title_from_filename(filename),
@@ -56,9 +58,22 @@ def parse(path: Path, filename: str) -> Document:
         format="pdf",
         page_count=len(pages),
     )
+    return replace(found, year=facts.year(first_pages, identifiers), identifiers=identifiers, cover=picture)
 
 
-def _open(path: Path, filename: str) -> pymupdf.Document:
+def _front(document: pymupdf.Document) -> str:
+    """The first two pages with their margins: stamps and running feet name the paper and its year."""
+    try:
+        shown = [document[number].get_text("text") for number in range(min(2, document.page_count))]
+    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+        return ""
+    return "\n".join(text[: facts.FRONT * 2] for text in shown)
+
+
+def open_document(path: Path, filename: str) -> pymupdf.Document:
+    """The file, checked to be whole. Raises DocumentDamaged, DocumentEncrypted."""
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
     with path.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - _TAIL))
@@ -203,7 +218,7 @@ def _says(text: str, wanted: str) -> bool:
 
 def _from_text(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:
     """Chapters of a book by their names, sections of a paper by their numbers and type, else whatever is set large."""
-    named = headings.find([block.text for block in blocks], bare=False)
+    named = headings.find([block.text if block.role == "body" else "" for block in blocks], bare=False)
     sections = _sections(blocks, body)
     if len(named) > 1 and len(named) >= len(sections) // 3:
         return named
@@ -211,7 +226,12 @@ def _from_text(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:
 
 
 def _stands_out(block: PdfBlock, body: float) -> bool:
-    return len(block.text) <= 140 and block.text.count("\n") < 3 and (block.size > 1.08 * body or block.bold)
+    return (
+        block.role == "body"
+        and len(block.text) <= 140
+        and block.text.count("\n") < 3
+        and (block.size > 1.08 * body or block.bold)
+    )
 
 
 def _sections(blocks: Sequence[PdfBlock], body: float) -> list[Heading]:

@@ -17,16 +17,20 @@ from app.documents.mupdf import pymupdf
 from app.documents.numerals import number
 
 # ligatures are printed forms of letters: without the flag that keeps them they come as letters
-_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+TEXT_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
 _BOLD = 16
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MARGIN = 0.13  # of the page's height: where running heads and page numbers stand
 _REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of one column. size: of its type in points; block: MuPDF's number for what it took for a paragraph."""
+    """One line of one column. size: of its type in points; block: MuPDF's number for what it took for a paragraph.
+
+    role: "body", or "note", "caption" and "float" for what interrupts the text (``pdf_floats``).
+    """
 
     text: str
     x0: float
@@ -37,6 +41,7 @@ class Line:
     bold: bool
     block: int
     column: int = 0
+    role: str = "body"
 
     @property
     def height(self) -> float:
@@ -68,20 +73,27 @@ def read(document: pymupdf.Document) -> list[PageLines]:
 def _read_page(page: pymupdf.Page, number: int) -> PageLines:
     upright: list[Line] = []
     turned: list[Line] = []
-    content: dict[str, Any] = page.get_text("dict", flags=_FLAGS)
+    content: dict[str, Any] = page.get_text("dict", flags=TEXT_FLAGS)
     for block in content["blocks"]:
         for line in block.get("lines", ()):
             spans = line["spans"]
-            text = clean("".join(span["text"] for span in spans).translate(_LIGATURES))
             x0, y0, x1, y1 = line["bbox"]
             inked = [span for span in spans if span["text"].strip()] or spans
             longest = max(inked, key=lambda span: len(span["text"]))
+            text = clean("".join(_said(span, longest) for span in spans).translate(_LIGATURES))
             bold = all(span["flags"] & _BOLD or "bold" in span["font"].lower() for span in inked)
             direction = upright if line["dir"][0] > 0.9 or line["wmode"] == 1 else turned
             direction.append(Line(one_line(text), x0, y0, x1, y1, longest["size"], bold, block["number"]))
     # a stamp along the margin is not the text; a page set sideways is
     lines = upright if sum(len(line.text) for line in upright) >= sum(len(line.text) for line in turned) else turned
     return PageLines(number, page.rect.width, page.rect.height, tuple(lines))
+
+
+def _said(span: dict[str, Any], longest: dict[str, Any]) -> str:
+    # raised digits stay apart from the word or number they stand at: a note's mark, an exponent
+    text: str = span["text"]
+    raised = span["size"] < 0.85 * longest["size"] and span["origin"][1] < longest["origin"][1] - 0.1 * longest["size"]
+    return text.translate(_RAISED) if raised and text.strip().isdecimal() else text
 
 
 def _running(pages: Sequence[PageLines]) -> set[tuple[int, int]]:
@@ -101,6 +113,8 @@ def _running(pages: Sequence[PageLines]) -> set[tuple[int, int]]:
             shape, offset = _shape(line.text, page.number)
             for near in (height - 1, height, height + 1):
                 places[shape, near, offset].append((index, n))
+                # a year stays as it is: "Proceedings of OSDI 2012"
+                places[line.text, near, 0].append((index, n))
     return {place for found in places.values() if len({p for p, _ in found}) >= needed for place in found}
 
 
@@ -165,13 +179,16 @@ def _merged(lines: Iterable[Line]) -> list[Line]:
         if before is not None and line.text and before.text and before.column == line.column:
             overlap = min(before.y1, line.y1) - max(before.y0, line.y0)
             near = -1 < line.x0 - before.x1 < 4 * max(before.size, line.size) or before.block == line.block
-            if overlap > 0.5 * min(before.height, line.height) and line.x0 >= before.x1 - 1 and near:
+            # of two scripts at one letter the lower is set under the upper
+            under = line.size < 0.8 * before.size and line.x0 > max(before.x0, before.x1 - 4 * before.size)
+            beside = line.x0 >= before.x1 - 1 and near
+            if overlap > 0.5 * min(before.height, line.height) and (beside or under):
                 space = " " if line.x0 - before.x1 > 0.15 * before.size else ""
                 longer = max(before, line, key=lambda part: len(part.text))
                 merged[-1] = replace(
                     before,
                     text=before.text + space + line.text,
-                    x1=line.x1,
+                    x1=max(before.x1, line.x1),
                     y0=min(before.y0, line.y0),
                     y1=max(before.y1, line.y1),
                     size=longer.size,

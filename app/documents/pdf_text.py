@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Literal
 
 from app.documents.canonical import Block, is_wide, join_lines
+from app.documents.pdf_floats import NOTE_MARK, mark
 from app.documents.pdf_lines import Line, PageLines, body_size
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
@@ -26,6 +27,8 @@ class PdfBlock(Block):
 
     size: float = 0.0
     bold: bool = False
+    role: str = "body"
+    breaks: list[_Break] = field(default_factory=list)  # before each line
     lines: list[tuple[int, Line]] = field(default_factory=list)  # page number and line
 
 
@@ -42,33 +45,100 @@ def paragraphs(pages: Sequence[PageLines]) -> list[PdfBlock]:
     words = _vocabulary(pages)
     pitch, body = _pitch(pages), body_size(pages)
     usual = _usual_widths(pages)
-    groups: list[PdfBlock] = []
-    breaks: list[_Break] = []  # before each line of the last group
-    before: tuple[int, Line, _Column] | None = None
+    done, floats = _flow([mark(page, body) for page in pages], usual, pitch, body)
+    blocks = _placed(done, floats)
+    for block in blocks:
+        _fill(block, block.breaks, words)
+    return blocks
+
+
+def _flow(
+    pages: Sequence[PageLines], usual: dict[int, float], pitch: float, body: float
+) -> tuple[list[PdfBlock], list[tuple[int, PdfBlock]]]:
+    """The paragraphs of the text, and what interrupts it, each with the number of the paragraph before it."""
     done: list[PdfBlock] = []
-
-    def close() -> None:
-        if groups:
-            block = groups.pop()
-            _fill(block, breaks, words)
-            done.append(block)
-
+    floats: list[tuple[int, PdfBlock]] = []
+    before: tuple[int, Line, _Column] | None = None
+    aside: tuple[int, Line, _Column] | None = None
     for page in pages:
         columns, own = _columns(page, usual), _own_edges(page)
+        between = False
         for line in page.lines:
             if not line.text:
                 continue
-            column = own.get((line.block, line.column)) or columns[line.column]
-            kind = _break(before, (page.number, line, column), pitch, body)
+            here = (page.number, line, own.get((line.block, line.column)) or columns[line.column])
+            if line.role != "body":
+                if _opens(aside, here):
+                    floats.append((len(done) - 1, PdfBlock("", size=line.size, bold=line.bold, role=line.role)))
+                block = floats[-1][1]
+                block.breaks.append(_aside_break(aside, here) if block.lines else "paragraph")
+                block.lines.append((page.number, line))
+                aside, between = here, True
+                continue
+            kind = _break(before, here, pitch, body, between)
             if kind == "paragraph":
-                close()
-                groups.append(PdfBlock("", size=line.size, bold=line.bold))
-                breaks = []
-            groups[-1].lines.append((page.number, line))
-            breaks.append(kind)
-            before = (page.number, line, column)
-    close()
-    return done
+                done.append(PdfBlock("", size=line.size, bold=line.bold))
+            done[-1].breaks.append(kind)
+            done[-1].lines.append((page.number, line))
+            before, aside, between = here, None, False
+    return done, floats
+
+
+def _opens(before: tuple[int, Line, _Column] | None, here: tuple[int, Line, _Column]) -> bool:
+    """Whether a note, a caption or a figure's words begin here."""
+    if before is None or before[0] != here[0] or before[1].role != here[1].role:
+        return True
+    a, b = before[1], here[1]
+    if b.role == "note":
+        return NOTE_MARK.match(b.text) is not None
+    return b.role == "caption" and a.block != b.block
+
+
+def _aside_break(before: tuple[int, Line, _Column] | None, here: tuple[int, Line, _Column]) -> _Break:
+    # rows of a table and labels of a figure stay lines
+    return "line" if before is None or here[1].role == "float" else "join"
+
+
+def _placed(done: list[PdfBlock], floats: Sequence[tuple[int, PdfBlock]]) -> list[PdfBlock]:
+    """All blocks in order: what interrupts a paragraph comes after it, on the page where it is printed.
+
+    A paragraph that goes on over the page has it before itself, or is divided at the end of a sentence if it began
+    on an earlier page: pages follow each other in the text.
+    """
+    after: dict[int, list[PdfBlock]] = {}
+    ahead: dict[int, list[PdfBlock]] = {}
+    inside: dict[int, list[PdfBlock]] = {}
+    for index, block in floats:
+        page = block.lines[0][0]
+        if index < 0:
+            ahead.setdefault(0, []).append(block)
+        elif done[index].lines[-1][0] <= page:
+            after.setdefault(index, []).append(block)
+        elif done[index].lines[0][0] == page:
+            ahead.setdefault(index, []).append(block)
+        else:
+            inside.setdefault(index, []).append(block)
+    placed: list[PdfBlock] = []
+    for index, block in enumerate(done):
+        placed += ahead.get(index, [])
+        for part in inside.get(index, []):
+            first, rest = _divided(block, part.lines[0][0])
+            placed += [first, part] if first.lines else [part]
+            block = rest
+        placed.append(block)
+        placed += after.get(index, [])
+    return [block for block in (placed if done else [block for _, block in floats]) if block.lines]
+
+
+def _divided(block: PdfBlock, page: int) -> tuple[PdfBlock, PdfBlock]:
+    """The lines up to the last that ends a sentence on this page, and the others."""
+    on = [n for n, (number, _) in enumerate(block.lines) if number <= page]
+    end = next(
+        (n for n in reversed(on) if block.lines[n][0] == page and _SENTENCE_END.search(block.lines[n][1].text)),
+        on[-1] if on else -1,
+    )
+    first = replace(block, lines=block.lines[: end + 1], breaks=block.breaks[: end + 1], pages=[])
+    return first, replace(block, lines=block.lines[end + 1 :], breaks=block.breaks[end + 1 :], pages=[])
 
 
 def _fill(block: PdfBlock, breaks: Sequence[_Break], words: frozenset[str]) -> None:
@@ -178,9 +248,13 @@ def _own_edges(page: PageLines) -> dict[tuple[int, int], _Column]:
 
 
 def _break(
-    before: tuple[int, Line, _Column] | None, here: tuple[int, Line, _Column], pitch: float, body: float
+    before: tuple[int, Line, _Column] | None,
+    here: tuple[int, Line, _Column],
+    pitch: float,
+    body: float,
+    between: bool = False,
 ) -> _Break:
-    """What stands between two lines that follow each other."""
+    """What stands between two lines that follow each other, or would if nothing stood ``between`` them."""
     if before is None:
         return "paragraph"
     page, a, column = before
@@ -194,7 +268,7 @@ def _break(
     indented = b.x0 > next_column.left + 0.8 * b.size and b.x0 > a.x0 - column.left + next_column.left + 0.8 * b.size
     if a.column != b.column and 2 in (a.column, b.column):
         return "paragraph"
-    if page != next_page or a.column != b.column or b.y0 < a.y0 - a.height:
+    if between or page != next_page or a.column != b.column or b.y0 < a.y0 - a.height:
         goes_on = full or (b.text[0].islower() and not _SENTENCE_END.search(a.text))
         return "join" if goes_on and not indented and not _BULLET.match(b.text) else "paragraph"
     if a.size > 1.15 * body:  # a heading of several lines, or several headings

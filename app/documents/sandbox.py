@@ -48,11 +48,31 @@ def parse_in_process(
     parse: a module's function, found again in the child by its name. Raises what ``parse`` raises of DocumentError;
     a crash, too much time (seconds) or memory (bytes of address space, on Linux) and any other error are ParserFailed.
     """
+    result = call(parse, path, filename, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    if not isinstance(result, Document):
+        raise ParserFailed(filename, str(result))
+    return result
+
+
+def call(
+    function: Callable[..., Any],
+    path: Path,
+    filename: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    memory_bytes: int = MEMORY_BYTES,
+    **arguments: Any,
+) -> Any:
+    """``function(path, filename, **arguments)`` in a child of its own, found again there by its name.
+
+    Raises as ``parse_in_process`` does. What comes back is a Document, or made of Python's own simple types.
+    """
     request = {
         "path": str(path),
         "filename": filename,
-        "module": parse.__module__,
-        "function": parse.__qualname__,
+        "module": function.__module__,
+        "function": function.__qualname__,
+        "arguments": arguments,
         "memory_bytes": memory_bytes,
         "cpu_seconds": math.ceil(timeout_s) + 5,
     }
@@ -79,8 +99,8 @@ def parse_in_process(
         raise ParserFailed(filename, f"the parser sent what cannot be read ({type(error).__name__})") from None
     if isinstance(result, DocumentError):
         raise result
-    if not isinstance(result, Document):
-        raise ParserFailed(filename, str(result))
+    if isinstance(result, str):
+        raise ParserFailed(filename, result)
     return result
 
 
@@ -109,11 +129,9 @@ def serve() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit(request["memory_bytes"], request["cpu_seconds"])
-    result: Document | DocumentError | str
     try:
-        parse = getattr(importlib.import_module(request["module"]), request["function"])
-        result = parse(Path(request["path"]), request["filename"])
-        answer = pickle.dumps(result)
+        function = getattr(importlib.import_module(request["module"]), request["function"])
+        answer = pickle.dumps(function(Path(request["path"]), request["filename"], **request["arguments"]))
     except MemoryError:
         answer = pickle.dumps(f"reading it needed more than {request['memory_bytes'] / 2**30:.1f} GB of memory")
     except DocumentError as error:

@@ -102,6 +102,21 @@ class FileStore:
             raise self._refused(error) from error
         return place
 
+    def cover_path(self, sha256: str) -> Path:
+        """Where the cover of a file lies, if it has one: beside it, under the same hash."""
+        return self.root / sha256[:2] / f"{sha256}.cover.jpg"
+
+    def keep_cover(self, sha256: str, image: bytes) -> None:
+        """Put a cover beside its file, which is in its place already. One that cannot be written is done without."""
+        copy = self.incoming / f"{uuid.uuid4().hex}.jpg"
+        try:
+            with open(copy, "xb", opener=_private) as writer:
+                writer.write(image)
+            os.replace(copy, self.cover_path(sha256))
+        except OSError:
+            with suppress(OSError):
+                copy.unlink(missing_ok=True)
+
     def problem(self, sha256: str, format: str) -> str | None:
         """What is wrong with a kept file, or None. Reads all of it."""
         digest = hashlib.sha256()

@@ -16,7 +16,8 @@ class DocumentRecord:
 
     sha256: of the file's bytes; text_sha256: of the canonical text in UTF-8; characters: code points of that text;
     chapters, pages: how many (``Library.chapters`` and ``.pages`` give them); header: what stands before the text in
-    a prompt, frozen when the document was first read, None until then.
+    a prompt, frozen when the document was first read, None until then; words: of Chinese and Japanese, characters;
+    year, words: None where not known (words: of what came to the shelf before they were counted).
     """
 
     id: int
@@ -33,6 +34,9 @@ class DocumentRecord:
     pages: int
     created: str
     header: str | None
+    year: int | None
+    words: int | None
+    identifiers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from app.library.records import DocumentRecord, ReadingRecord
 from app.library.values import now
 
 DOCUMENTS = """
-    SELECT d.id, d.owner_id, d.title, d.authors, v.language, d.filename, v.format, d.sha256, v.text_sha256,
-        t.characters, v.chapters, v.pages, d.created, d.header
+    SELECT d.id, d.owner_id, d.title, d.authors, d.filename, v.format, d.sha256, v.text_sha256,
+        t.characters, v.chapters, v.pages, d.created, d.header,
+        coalesce(d.language, v.language) AS language, coalesce(d.year, v.year) AS year, v.words, v.identifiers
     FROM documents d JOIN versions v ON v.id = d.version_id JOIN texts t ON t.sha256 = v.text_sha256
 """
 
@@ -26,7 +27,8 @@ def one(db: Database, query: str, parameters: Sequence[Any]) -> dict[str, Any]:
 
 
 def document_record(row: dict[str, Any]) -> DocumentRecord:
-    return DocumentRecord(**(row | {"authors": tuple(json.loads(row["authors"]))}))
+    lists = {name: tuple(json.loads(row[name])) for name in ("authors", "identifiers")}
+    return DocumentRecord(**(row | lists))
 
 
 def document(db: Database, id: int) -> DocumentRecord:

@@ -224,3 +224,12 @@ def _first(db: Database) -> None:
 def _quotes(db: Database) -> None:
     # what an answer quotes, found in the texts or not; null where nobody has looked yet
     db.execute("ALTER TABLE turns ADD COLUMN quotes TEXT")
+
+
+@MIGRATIONS(name="document_metadata")
+def _document_metadata(db: Database) -> None:
+    # of a version: what its parser found; of a document: what its owner corrected
+    for column in ("year INTEGER", "identifiers TEXT NOT NULL DEFAULT '[]'", "words INTEGER"):
+        db.execute(f"ALTER TABLE versions ADD COLUMN {column}")
+    for column in ("year INTEGER", "language TEXT"):
+        db.execute(f"ALTER TABLE documents ADD COLUMN {column}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from app.documents.metadata import count_words
 from app.documents.model import Document
 from app.documents.naming import title_from_filename
 from app.documents.parse import PARSER_VERSION
@@ -89,7 +90,8 @@ def _version(db: Database, sha256: str, format: str, filename: str, parsed: Docu
     version = one(
         db,
         "INSERT INTO versions (file_sha256, format, parser_version, text_sha256, title, authors, language, "
-        "paragraphs, chapters, pages, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id, title, authors",
+        "paragraphs, chapters, pages, created, year, identifiers, words) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id, title, authors",
         [
             sha256,
             format,
@@ -103,6 +105,9 @@ def _version(db: Database, sha256: str, format: str, filename: str, parsed: Docu
             len(parsed.chapters),
             len(parsed.pages),
             now(),
+            parsed.year,
+            names_to_json(parsed.identifiers),
+            count_words(parsed.text),
         ],
     )
     id = version["id"]

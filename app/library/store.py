@@ -118,6 +118,8 @@ class Library:
                 kept = one(db, "SELECT format FROM files WHERE sha256 = ?", [incoming.sha256])
                 # also over a file that is there: dropping a book again mends a damaged copy
                 self.files.keep(incoming, kept["format"])
+                if parsed is not None and parsed.cover:
+                    self.files.keep_cover(incoming.sha256, parsed.cover)
                 db.execute("DELETE FROM refusals WHERE owner_id = ? AND filename = ?", [owner_id, filename])
                 document_id, already = shelving.shelve(db, owner_id, incoming.sha256, format, filename, parsed)
                 return Added(document=rows.document(db, document_id), already=already)
@@ -169,12 +171,36 @@ class Library:
 
     def rename_document(self, owner_id: int, id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
         """Correct what the shelf shows. A frozen header stays, so that nothing is read again."""
+        return self.edit_document(owner_id, id, title=title, authors=authors)
+
+    def edit_document(
+        self,
+        owner_id: int,
+        id: int,
+        *,
+        title: str | None = None,
+        authors: Sequence[str] | None = None,
+        year: int | None = None,
+        language: str | None = None,
+    ) -> DocumentRecord:
+        """Correct what is given; the rest, and a frozen header, stay as they are."""
+        given = {
+            "title": None if title is None else clean(title),
+            "authors": None if authors is None else names_to_json(authors),
+            "year": year,
+            "language": language,
+        }
         with self.write() as db:
             rows.require_document(db, owner_id, id)
-            db.execute(
-                "UPDATE documents SET title = ?, authors = ? WHERE id = ?", [clean(title), names_to_json(authors), id]
-            )
+            for column, value in given.items():
+                if value is not None:
+                    db.execute(f"UPDATE documents SET {column} = ? WHERE id = ?", [value, id])
             return rows.document(db, id)
+
+    def cover(self, document: DocumentRecord) -> Path | None:
+        """A small JPEG of its cover or first page, None where there is none."""
+        path = self.files.cover_path(document.sha256)
+        return path if path.is_file() else None
 
     def remove_document(self, owner_id: int, id: int) -> None:
         """Take it from the shelf and stop its reading. What was read stays: adding the same file brings it back."""

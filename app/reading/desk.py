@@ -133,6 +133,21 @@ class Desk:
     def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
         return self.library.rename_document(self.owner_id(owner), document_id, title, authors)
 
+    def edit(
+        self,
+        owner: str,
+        document_id: int,
+        *,
+        title: str | None = None,
+        authors: Sequence[str] | None = None,
+        year: int | None = None,
+        language: str | None = None,
+    ) -> DocumentRecord:
+        """Correct what is given. Nothing is read again. Raises DocumentNotFound."""
+        return self.library.edit_document(
+            self.owner_id(owner), document_id, title=title, authors=authors, year=year, language=language
+        )
+
     def count_tokens(self, owner: str | None = None, *, most: int | None = None) -> int:
         """Count documents, at ``most`` so many, that the current model's tokenizer never saw; returns how many.
 

@@ -35,6 +35,10 @@ class ShelfItem:
     seconds_left: float | None
     job_id: int | None
     created: str
+    language: str | None = None
+    year: int | None = None
+    words: int | None = None
+    identifiers: tuple[str, ...] = ()
 
 
 def shelf_item(
@@ -60,6 +64,10 @@ def shelf_item(
         seconds_left=running.seconds_left if running else None,
         job_id=job.id if job is not None else None,
         created=document.created,
+        language=document.language,
+        year=document.year,
+        words=document.words,
+        identifiers=document.identifiers,
     )
 
 

@@ -146,6 +146,7 @@ def test_add_list_read_ask_and_ask_again(lectern: Lectern, tale: Path, tmp_path:
         None,
     )
     assert item["characters"] > 1000
+    assert (item["words"], item["language"], item["year"], item["identifiers"]) == (16 * 20, "en", None, [])
     assert isinstance(item["tokens"], int)
     assert isinstance(item["chapters"], int)
     listed = lectern("list")

@@ -206,3 +206,27 @@ def test_a_picture_book_with_text_is_read(tmp_path: Path) -> None:
 def test_blank_pages(make_pdf: Make) -> None:
     with pytest.raises(DocumentEmpty):
         pdf.parse(make_pdf([[], []]), "x.pdf")
+
+
+def test_nothing_in_a_file_is_run_or_followed(make_pdf: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a request was sent")
+
+    monkeypatch.setattr("socket.socket.connect", never)
+    marker = tmp_path / "marker"
+    path = make_pdf(paper())
+    with pymupdf.open(path) as document:
+        page = document[0]
+        script = document.get_new_xref()
+        document.update_object(script, f'<</S/JavaScript/JS(app.launchURL\\("file://{marker}"\\))>>')
+        document.xref_set_key(document.pdf_catalog(), "OpenAction", f"{script} 0 R")
+        for target in (
+            {"kind": pymupdf.LINK_LAUNCH, "file": "/bin/sh"},
+            {"kind": pymupdf.LINK_URI, "uri": "http://127.0.0.1:9/"},
+        ):
+            page.insert_link({"from": pymupdf.Rect(72, 70, 300, 90), **target})
+        document.embfile_add("evil.sh", b"touch " + str(marker).encode())
+        document.saveIncr()
+    found = read(path)
+    assert found.title == "On the Burning of Lamps" and found.cover
+    assert "evil" not in found.text and not marker.exists()

@@ -38,6 +38,11 @@ def test_numbers_inside_a_running_head_and_roman_page_numbers(make_pdf: Make) ->
     assert texts(make_pdf(pages)) == [list(LONG)] * 4
 
 
+def test_a_running_foot_that_ends_with_a_year(make_pdf: Make) -> None:
+    pages = [[*prose(72, 120, LONG), (72, 770, "To appear in LAMPS 2004", 9)] for _ in range(4)]
+    assert texts(make_pdf(pages)) == [list(LONG)] * 4
+
+
 def test_chapter_headings_at_the_top_of_pages_stay(make_pdf: Make) -> None:
     # the numbers go up, but not with the pages
     pages = [

@@ -319,7 +319,8 @@ class TestConnections:
             assert not (home / "library.db").exists()
 
     def test_the_migrations_are_known_by_name(self) -> None:
-        assert [migration.name for migration in MIGRATIONS._migrations] == ["0001_first"]
+        names = [migration.name for migration in MIGRATIONS._migrations]
+        assert names == ["0001_first", "0002_quotes", "document_metadata"]
 
 
 def _together(works: list) -> None:  # type: ignore[type-arg]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.documents.metadata import count_words
 from app.documents.model import Document, Page, Paragraph
 from app.documents.parse import parse_file
 from app.errors import (
@@ -70,6 +71,9 @@ class TestAdding:
             pages=0,
             created=document.created,
             header=None,
+            year=None,
+            words=count_words(parsed.text),
+            identifiers=(),
         )
         assert library.documents(owner) == [document]
         assert library.document(owner, 1) == document
