@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar
 from engine import checkpoint, worker
 from engine.config import EngineConfig, default_device, default_dtype
 from engine.errors import EngineError, WorkerDied
+from engine.keptfile import Layout
 from engine.protocol import ChatFrame, Done, Encoding, Event, Loading, ModelInfo, Prompt, Sampling
-from engine.snapshots import Layout, Store
+from engine.snapshots import Store
 from engine.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
