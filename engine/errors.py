@@ -115,8 +115,8 @@ class ReadingsFull(EngineError):
     def __str__(self) -> str:
         return (
             f"The kept readings take {self.taken / 1e6:,.0f} MB of the {self.limit / 1e6:,.0f} MB they may have, and "
-            f"the next part needs {self.needed / 1e6:,.0f} MB. What was read so far is kept. Remove readings "
-            "(`lectern readings` lists them), or raise LECTERN_READINGS_BUDGET, and go on."
+            f"the next part needs {self.needed / 1e6:,.0f} MB. What was read so far is kept. "
+            "Raise LECTERN_READINGS_BUDGET (`lectern readings` shows what takes it) and go on."
         )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import random
+import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +19,10 @@ from engine import keptfile
 from engine.config import EngineConfig
 from engine.errors import ContextTooLong, NumericalFailure, ReadingsFull
 from engine.keptfile import read_header
+from engine.pages import layout_of
 from engine.protocol import Delta, Done, Event, Loading, Progress, Prompt, Sampling, Segment
 from engine.session import Session
-from engine.snapshots import taken_bytes
+from engine.snapshots import Store, taken_bytes
 from tests.engine.reference import random_ids
 
 GREEDY = Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=12)
@@ -328,3 +332,46 @@ def test_done_adds_up(make: Callable[..., Session]) -> None:
     told = [token for event in events if isinstance(event, Delta) for token in event.ids]
     assert tuple(told) == done.ids and done.answered == len(done.ids)
     assert 0 < done.seconds_prefill <= done.seconds_first_token and done.seconds_decode > 0 < done.seconds_load
+
+
+def read_in_child(config: EngineConfig, whole: Prompt) -> None:
+    torch.set_num_threads(1)
+    Session(config).read(whole, lambda _: None, Flag())
+
+
+def test_a_reading_killed_at_any_instant_loses_at_most_a_chunk(make: Callable[..., Session], tmp_path: Path) -> None:
+    """Real SIGKILLs at random instants; what is kept in the end is what an uninterrupted reading keeps."""
+    whole = prompt(OPENING, random_ids(8000, seed=4))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.engine.test_session"])
+
+    def child(readings: Path) -> Any:
+        # one thread: how products are cut among threads decides their last bits
+        process = context.Process(target=read_in_child, args=(make(readings=readings, threads=1).config, whole))
+        process.start()
+        return process
+
+    process = child(tmp_path / "uninterrupted")
+    process.join(60)
+    assert process.exitcode == 0
+    expected, readings = states(tmp_path / "uninterrupted"), tmp_path / "readings"
+    store = Store(readings, "tiny", layout_of(make().load()[0].shape))
+    generator, found = random.Random(5), 0
+    for _ in range(4):
+        process = child(readings)
+        # once it has kept something new, at any instant
+        end = time.monotonic() + 30
+        while store.find(whole)[1] == found and process.is_alive() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(generator.random() * 0.1)
+        process.kill()
+        process.join(60)
+        kept = store.find(whole)[1]
+        # nothing of what was kept is lost, and nothing is kept that is not right
+        assert kept > found
+        assert states(readings).items() <= expected.items()
+        found = kept
+    process = child(readings)
+    process.join(60)
+    assert process.exitcode == 0
+    assert states(readings) == expected and not list(readings.rglob("*.part"))
