@@ -24,6 +24,7 @@ from tests.bench import rows, setup
 def read(model: str, books: Path, cuts: int, tokens: int, readings: Path) -> None:
     """Read all cuts in this process. Books that are too short or no UTF-8 are passed over; long ones give several."""
     session = setup.Session(setup.config(setup.describe(model), readings))
+    session.load()
     made = 0
     for path in sorted(books.glob("*.txt")):
         try:
@@ -33,6 +34,7 @@ def read(model: str, books: Path, cuts: int, tokens: int, readings: Path) -> Non
         for first in range(0, len(ids) - tokens + 1, tokens):
             if made == cuts:
                 return
+            print("reading", flush=True)
             session.read(setup.one_segment(ids[first : first + tokens]), lambda _: None, Flag())
             made += 1
     sys.exit(f"{books} gives {made} cuts, {cuts} are asked for" if made < cuts else 0)
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--kills", type=int, default=4)
-    parser.add_argument("--within", type=float, default=20.0, help="seconds from a start to its kill, at most")
+    parser.add_argument("--within", type=float, default=20.0, help="seconds from the first chunk to the kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one", type=Path, help="read in this process, keeping pages in this folder")
     given = parser.parse_args()
@@ -63,14 +65,18 @@ def main() -> None:
         command += ["--cuts", str(given.cuts), "--tokens", str(given.tokens), "--one"]
         at_kills, killed = [], 0
         for _ in range(given.kills):
-            process = subprocess.Popen([*command, str(interrupted)])
+            process = subprocess.Popen([*command, str(interrupted)], stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            # starting takes as long as many chunks
+            process.stdout.readline()
             time.sleep(generator.random() * given.within)
             killed += process.poll() is None
             process.kill()
             process.wait()
+            process.stdout.close()
             at_kills.append(sum(read_header(path).tokens for path in interrupted.rglob("*.kv")))
         for readings in (interrupted, whole):
-            subprocess.run([*command, str(readings)], check=True)
+            subprocess.run([*command, str(readings)], check=True, stdout=subprocess.DEVNULL)
         same = kept(interrupted) == kept(whole) and not list(interrupted.rglob("*.part"))
         figures = {name: getattr(given, name) for name in ("model", "cuts", "tokens", "within", "seed")}
         figures |= {"killed": killed, "kept_at_kills": at_kills, "files": len(kept(whole)), "same": same}
