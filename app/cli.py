@@ -139,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
     refine.add_argument("--tokens", type=int, default=16384, metavar="N", help="how much of it; default 16384")
     refine.add_argument("--average", type=int, default=1600, metavar="N", help="keys a head on average; default 1600")
+    readings = command("readings", "List what is kept of all that was read, or check that it is sound.")
+    readings.add_argument("action", nargs="?", choices=["list", "check"], default="list")
+    readings.add_argument("--repair", action="store_true", help="remove what is bad, so that it is read again")
     return parser
 
 
@@ -204,6 +207,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
     if options.command == "edit" and not any((options.title, options.authors, options.year, options.language)):
         parser.error("say what to correct: --title, --author, --year or --language")
+    if options.command == "readings" and options.repair and options.action != "check":
+        parser.error("--repair goes with `readings check`")
     if options.command != "ask":
         return
     if options.documents is None and options.thread is None:

@@ -25,6 +25,7 @@ from app.reading.desk import Desk
 from app.reading.engines import EngineFactory
 from app.reading.runner import Runner
 from app.reading.shelf import ShelfItem
+from app.readings import readings
 from app.settings import Settings
 from app.terminal import Status, one_line, printable
 from engine import catalogue
@@ -248,6 +249,7 @@ COMMANDS = {
     "threads": threads,
     "model": model,
     "refine": refine,
+    "readings": lambda settings, options: readings(settings, options, _desk, _at_hand),
 }
 
 # what the commands share
@@ -267,9 +269,7 @@ def local_engines(settings: Settings) -> EngineFactory:
     def make(name: str) -> Engine:
         from engine.local import LocalEngine
 
-        return LocalEngine(
-            name, cache=settings.cache, readings=settings.readings, dtype=settings.dtype, device=settings.device
-        )
+        return LocalEngine(name, **settings.engine)
 
     return make
 

@@ -240,19 +240,21 @@ class LibraryNotWritable(LibraryError):
 class RoomExceeded(LecternError):
     """What was chosen does not fit. Counts tokens.
 
-    ``reason`` is what sets the limit: "model", "memory", "disk", or a clause of one's own that the limit follows
-    ("this engine can hold"). ``documents`` are those chosen, each with its tokens, in their order.
+    ``reason`` is what sets the limit: "model", "memory", "disk", "budget", or a clause of one's own that the limit
+    follows ("this engine can hold"). ``documents`` are those chosen, each with its tokens, in their order.
     """
 
     CLAUSES: ClassVar[dict[str, str]] = {
         "model": "this model can hold",
         "memory": "the memory of this machine has room for",
         "disk": "the free space on the disk has room for",
+        "budget": "what kept readings may still take has room for",
     }
     REMEDIES: ClassVar[dict[str, str]] = {
         "model": "choose a model with a longer window (`lectern model` shows what fits this machine)",
         "memory": "choose a smaller model or a machine with more memory",
         "disk": "free some space on the disk",
+        "budget": "raise LECTERN_READINGS_BUDGET (`lectern readings` shows what takes it)",
     }
 
     def __init__(self, needed: int, limit: int, reason: str, documents: Sequence[tuple[str, int]]) -> None:

@@ -21,6 +21,8 @@ from app.library.files import private_folder
 
 DEFAULT_MODEL = "qwen2.5-coder-0.5b"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# a page or two of the largest models
+LEAST_BUDGET = 100 * 10**6
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # every setting and the variable that sets it
@@ -34,13 +36,15 @@ VARIABLES = {
     "device": "LECTERN_DEVICE",
     "log_level": "LECTERN_LOG_LEVEL",
     "language": "LECTERN_LANGUAGE",
+    "readings_budget": "LECTERN_READINGS_BUDGET",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """home, cache: absolute folders; model: a name of the catalogue, a folder or a hub id; port: 0 takes a free one;
-    space: running as a Hugging Face Space; language: of the interface, "auto" follows the browser."""
+    space: running as a Hugging Face Space; language: of the interface, "auto" follows the browser; readings_budget:
+    bytes that kept readings may take, None for as much as the disk has."""
 
     home: Path
     cache: Path
@@ -52,6 +56,7 @@ class Settings:
     device: str
     log_level: str
     language: str
+    readings_budget: int | None
 
     @classmethod
     def load(
@@ -85,6 +90,7 @@ class Settings:
             "device": lambda: "auto",
             "log_level": lambda: "info",
             "language": lambda: "auto",
+            "readings_budget": lambda: "none",
         }
         values: dict[str, Any] = {}
         sources: dict[str, tuple[str, Any]] = {}
@@ -111,6 +117,12 @@ class Settings:
     def readings(self) -> Path:
         """Where the engine keeps the pages of what it read."""
         return self.home / "readings"
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """What an engine of this machine is made with, besides its model's name."""
+        kept = {"readings": self.readings, "readings_limit": self.readings_budget}
+        return {"cache": self.cache, "dtype": self.dtype, "device": self.device, **kept}
 
     @property
     def engine_lock(self) -> Path:
@@ -191,6 +203,18 @@ def _language(value: Any) -> str:
     return language
 
 
+def _budget(value: Any) -> int | None:
+    """Bytes, of "20 GB" or a plain number."""
+    text = str(value).strip().upper()
+    if text == "NONE":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text)
+    size = int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " ")) if found else 0
+    if size < LEAST_BUDGET:
+        raise ValueError(f"give a size of at least {LEAST_BUDGET // 10**6} MB, such as 20GB, or none")
+    return size
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "home": _folder,
     "cache": _folder,
@@ -201,4 +225,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "device": _device,
     "log_level": _one_of(*LOG_LEVELS),
     "language": _language,
+    "readings_budget": _budget,
 }

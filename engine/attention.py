@@ -111,6 +111,7 @@ def dual_chunk_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if step.on_layer is not None:
         step.on_layer(layer)
+    step.cache.touch(layer)
     own = step.cache.write(layer, key[0], value[0])
     kv_heads, rows, dim = key.shape[1:]
     # contiguous once, so that folding the group into the rows is a view for every extent

@@ -41,7 +41,8 @@ class EngineConfig:
     folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
     nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
     keys (``engine.sparsity.NAMES``), None for dense, or on a CPU for ``block`` where the model's
-    budgets are known; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part of identity.
+    budgets are known; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part of identity;
+    readings_limit: bytes that kept pages may take, None for as much as the disk has.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class EngineConfig:
     threads: int | None = None
     policy: str | None = None
     temperature: Temperature = "none"
+    readings_limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):

@@ -7,6 +7,7 @@ EngineError
 ├── ContextTooLong(needed, limit)
 ├── ContextTooShort(needed, given)
 ├── StorageFull(needed, free)
+├── ReadingsFull(needed, taken, limit)
 ├── NumericalFailure(layer, position)
 ├── OutOfMemory(needed)
 ├── UnknownPolicy(name, known)
@@ -99,6 +100,23 @@ class StorageFull(EngineError):
         return (
             f"The disk is full: the next part of the reading needs {self.needed / 1e6:,.0f} MB and "
             f"{self.free / 1e6:,.0f} MB are free. What was read so far is kept; free some space and go on."
+        )
+
+
+class ReadingsFull(EngineError):
+    """The kept readings have reached the size they may have. All numbers count bytes."""
+
+    def __init__(self, needed: int, taken: int, limit: int) -> None:
+        super().__init__(needed, taken, limit)
+        self.needed = needed
+        self.taken = taken
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"The kept readings take {self.taken / 1e6:,.0f} MB of the {self.limit / 1e6:,.0f} MB they may have, and "
+            f"the next part needs {self.needed / 1e6:,.0f} MB. What was read so far is kept. "
+            "Raise LECTERN_READINGS_BUDGET (`lectern readings` shows what takes it) and go on."
         )
 
 

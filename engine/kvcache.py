@@ -10,9 +10,16 @@ of keys has to gather from all of them at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Seal(Protocol):
+    """Stands before what was mapped from disk."""
+
+    def verify(self, layer: int | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -21,13 +28,14 @@ class Extent:
 
     data: [layers, 2, kv_heads, capacity, dim], keys then values; keys are rotated to their place in their chunk.
     means: [layers, kv_heads, blocks, dim], the mean key of every ``BLOCK_TOKENS`` tokens from the first on, None where
-    they were not taken.
+    they were not taken. seal: what has to agree before any of it is used, None for our own memory.
     """
 
     start: int
     length: int
     data: Tensor
     means: Tensor | None = None
+    seal: Seal | None = None
 
     @property
     def capacity(self) -> int:
@@ -36,6 +44,15 @@ class Extent:
     @property
     def end(self) -> int:
         return self.start + self.length
+
+    def verify(self, layer: int | None = None) -> None:
+        """See that one layer, or everything, is what was kept. Raises Damaged."""
+        # a thread may verify the last of it meanwhile
+        seal = self.seal
+        if seal is not None:
+            seal.verify(layer)
+            if layer is None:
+                self.seal = None
 
     def keys(self, layer: int) -> Tensor:
         """[kv_heads, length, dim]"""
@@ -148,6 +165,14 @@ class KVCache:
         before, last = self.extents[-2:]
         if before.end == last.start and self.arena.holds(before) and self.arena.holds(last):
             self.extents[-2:] = [self.arena.extent(before.start, before.length + last.length)]
+
+    def touch(self, layer: int | None = None) -> None:
+        """Verify what attention of a layer, or of all, is about to read. Raises Damaged.
+
+        From the end, since a thread of ``engine.pages`` comes from the beginning: they meet.
+        """
+        for extent in reversed(self.extents):
+            extent.verify(layer)
 
     @property
     def end(self) -> int:

@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar
 from engine import checkpoint, worker
 from engine.config import EngineConfig, default_device, default_dtype
 from engine.errors import EngineError, WorkerDied
+from engine.keptfile import Layout
 from engine.protocol import ChatFrame, Done, Encoding, Event, Loading, ModelInfo, Prompt, Sampling
-from engine.snapshots import Layout, Store
+from engine.snapshots import Store
 from engine.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
@@ -36,6 +37,7 @@ class LocalEngine:
         *,
         cache: Path,
         readings: Path | None,
+        readings_limit: int | None = None,
         dtype: str = "auto",
         device: str = "auto",
         chunk_tokens: int | None = None,
@@ -43,7 +45,7 @@ class LocalEngine:
     ) -> None:
         self._name = name
         self._cache = cache
-        self._readings = readings
+        self._readings, self._readings_limit = readings, readings_limit
         self._dtype, self._device = dtype, device
         self._chunk_tokens, self._threads = chunk_tokens, threads
         self._prepare_lock = threading.Lock()
@@ -106,6 +108,11 @@ class LocalEngine:
     def kept(self, prompt: Prompt) -> int:
         store = self._ready[3]
         return 0 if store is None else store.find(prompt)[1]
+
+    def kept_files(self, prompt: Prompt) -> list[Path]:
+        """The files that hold what is read of the prompt, in order."""
+        store = self._ready[3]
+        return [] if store is None else list(dict.fromkeys(run.path for run in store.find(prompt)[0]))
 
     def read(self, prompt: Prompt) -> Iterator[Event]:
         return self._run("read", prompt)
@@ -228,6 +235,7 @@ class LocalEngine:
             chunk_tokens=self._chunk_tokens,
             threads=self._threads,
             temperature=info.temperature,
+            readings_limit=self._readings_limit,
         )
 
     def _buried(self) -> int | None:

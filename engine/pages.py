@@ -1,22 +1,45 @@
-"""Between the cache and the kept files: maps what is kept into a cache, keeps what was read."""
+"""Between the cache and the kept files: maps what is kept into a cache, keeps what was read.
+
+Nothing is read when files are mapped. Before attention of a layer, ``KVCache.touch`` verifies what it will read, while
+a thread of this module goes ahead of it, layer by layer: reading from a cold disk and attention overlap.
+"""
 
 from __future__ import annotations
 
-import mmap
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import torch
 from torch import Tensor
 
+from engine.keptfile import Damaged, Layout, Mapped, blocks
 from engine.kvcache import Arena, Extent, KVCache, KVShape
 from engine.protocol import BLOCK_TOKENS, Prompt
-from engine.snapshots import Damaged, Layout, Run, Store, blocks, open_data, piece_key, piece_lengths
+from engine.snapshots import Run, Store, piece_key, piece_lengths
 
 # files whose mapping stays open between jobs, so that their checksums are verified once
 OPEN_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Tokens ``first`` .. ``last`` of a mapped file, of which nothing may be used before it was verified."""
+
+    mapped: Mapped
+    layers: int
+    first: int
+    last: int
+
+    def verify(self, layer: int | None = None) -> None:
+        """One layer, or all of them; with the last the means too, which only decoding reads. Raises Damaged."""
+        for one in range(self.layers) if layer is None else (layer,):
+            self.mapped.verify(one, self.first, self.last)
+        if layer is None or layer == self.layers - 1:
+            self.mapped.verify_means()
 
 
 def layout_of(shape: KVShape) -> Layout:
@@ -35,7 +58,7 @@ class Pages:
     def __init__(self, shape: KVShape, store: Store | None) -> None:
         self.shape = shape
         self.store = store
-        self._open: OrderedDict[Path, tuple[mmap.mmap, Tensor, Tensor | None]] = OrderedDict()
+        self._open: OrderedDict[Path, tuple[Mapped, Tensor, Tensor | None]] = OrderedDict()
 
     def open(
         self, prompt: Prompt, *, leave: int, arena: Callable[[int], Arena | None] = lambda _: None
@@ -43,23 +66,46 @@ class Pages:
         """A cache of the longest kept prefix, but for the last ``leave`` tokens of the prompt: cache, tokens, key.
 
         ``arena`` is asked, with the tokens found, for an arena to copy them to; without one they stay mapped.
+        Raises Damaged where a file cannot be mapped, or what is copied proves bad.
         """
         if self.store is None:
             return KVCache(self.shape, arena(0)), 0, b""
-        while True:
-            runs, found, key = self.store.find(prompt)
-            spare = found - (prompt.tokens - leave)
-            if spare > 0:
-                runs, found, key = self._shorten(prompt, runs, found, spare)
-            try:
-                extents = [self._extent(run) for run in runs]
-            except Damaged:
-                # dropped by _extent: look again for what is still whole
-                continue
-            cache = KVCache(self.shape, arena(found))
-            for extent in extents:
-                cache.append(extent if cache.arena is None else cache.arena.put(extent))
-            return cache, found, key
+        runs, found, key = self.store.find(prompt)
+        self._forget()
+        spare = found - (prompt.tokens - leave)
+        if spare > 0:
+            runs, found, key = self._shorten(prompt, runs, found, spare)
+        extents = [self._extent(run) for run in runs]
+        Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
+        cache = KVCache(self.shape, arena(found))
+        for extent in extents:
+            cache.append(self._placed(cache, extent))
+        return cache, found, key
+
+    def _placed(self, cache: KVCache, extent: Extent) -> Extent:
+        """An extent where this cache wants it: in its arena, on its device, or mapped."""
+        if cache.arena is None and self.shape.device.type == "cpu":
+            return extent
+        extent.verify()
+        if cache.arena is not None:
+            return cache.arena.put(extent)
+        return Extent(extent.start, extent.length, extent.data.to(self.shape.device))
+
+    def _forget(self) -> None:
+        """Let go of files that are gone, or the disk would keep their bytes as long as they are mapped."""
+        assert self.store is not None
+        for path in [path for path in self._open if not self.store.holds(path)]:
+            del self._open[path]
+
+    def gap(self, prompt: Prompt) -> int | None:
+        """See ``Store.gap``."""
+        return None if self.store is None else self.store.gap(prompt)
+
+    def drop(self, damage: Damaged) -> None:
+        """Forget a file that proved bad: its tokens are not kept any more."""
+        assert self.store is not None
+        self._open.pop(damage.path, None)
+        self.store.drop(damage.path, damage.reason)
 
     def _shorten(self, prompt: Prompt, runs: list[Run], found: int, spare: int) -> tuple[list[Run], int, bytes]:
         """Give back the last ``spare`` tokens found, and the key of what is left."""
@@ -84,39 +130,35 @@ class Pages:
         return kept, found - spare, key
 
     def _extent(self, run: Run) -> Extent:
-        assert self.store is not None
-        data, means = self._map(run.path)
-        data = data[:, :, :, run.offset : run.offset + run.tokens].to(self.shape.device)
-        if means is None or run.offset % BLOCK_TOKENS:
-            return Extent(run.start, run.tokens, data)
-        first = run.offset // BLOCK_TOKENS
-        return Extent(run.start, run.tokens, data, means[:, :, first : first + blocks(run.tokens)])
+        mapped, data, means = self._map(run.path)
+        data = data[:, :, :, run.offset : run.offset + run.tokens]
+        if means is not None:
+            first = run.offset // BLOCK_TOKENS
+            means = None if run.offset % BLOCK_TOKENS else means[:, :, first : first + blocks(run.tokens)]
+        sealed = Sealed(mapped, self.shape.layers, run.offset, run.offset + run.tokens)
+        return Extent(run.start, run.tokens, data, means, sealed)
 
-    def _map(self, path: Path) -> tuple[Tensor, Tensor | None]:
-        """[layers, 2, kv_heads, tokens, dim] of a kept file, and [layers, kv_heads, blocks, dim], in place."""
-        assert self.store is not None
+    def _map(self, path: Path) -> tuple[Mapped, Tensor, Tensor | None]:
+        """A kept file, and in place [layers, 2, kv_heads, tokens, dim] and [layers, kv_heads, blocks, dim]."""
         if path in self._open:
             self._open.move_to_end(path)
-            return self._open[path][1:]
+            return self._open[path]
         try:
-            mapped, header = open_data(path)
-        except (Damaged, OSError) as error:
-            self.store.drop(path, str(error))
-            raise Damaged(str(error)) from error
-        shape = self.shape
-        tokens = int(str(header["tokens"]))
-        offset, end = int(str(header["data_offset"])), int(str(header["means_offset"]))
-        count = (end - offset) // shape.dtype.itemsize
-        data = torch.frombuffer(mapped, dtype=shape.dtype, offset=offset, count=count)
-        data = data.view(shape.layers, 2, shape.kv_heads, tokens, shape.dim)
+            mapped = Mapped(path)
+        except OSError as error:
+            raise Damaged(path, error.strerror or type(error).__name__) from error
+        shape, header = self.shape, mapped.header
+        count = (header.means_offset - header.data_offset) // shape.dtype.itemsize
+        data = torch.frombuffer(mapped.buffer, dtype=shape.dtype, offset=header.data_offset, count=count)
+        data = data.view(shape.layers, 2, shape.kv_heads, header.tokens, shape.dim)
         means: Tensor | None = None
-        if len(mapped) > end:
-            means = torch.frombuffer(mapped, dtype=shape.dtype, offset=end)
-            means = means.view(shape.layers, shape.kv_heads, blocks(tokens), shape.dim)
+        if header.means_bytes:
+            means = torch.frombuffer(mapped.buffer, dtype=shape.dtype, offset=header.means_offset)
+            means = means.view(shape.layers, shape.kv_heads, blocks(header.tokens), shape.dim)
         self._open[path] = (mapped, data, means)
         while len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)
-        return data, means
+        return mapped, data, means
 
     def keep(
         self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str], *, remap: bool = True
@@ -132,8 +174,22 @@ class Pages:
         means = mean_keys(whole)
         path, key = self.store.write(parent, extent.start, ids, _bytes(whole), _bytes(means), provenance=provenance)
         if remap and self.shape.device.type == "cpu":
-            extent = Extent(extent.start, extent.length, *self._map(path))
+            # by the name alone, an older mapping of the same chunk would be found
+            self._open.pop(path, None)
+            extent = self._extent(Run(path=path, start=extent.start, offset=0, tokens=extent.length))
         return key, extent
+
+
+def _verify_ahead(extents: Sequence[Extent], layers: int) -> None:
+    """Verify in the order of use, until something is bad: whoever touches it then will find it too."""
+    try:
+        for layer in range(layers):
+            for extent in extents:
+                extent.verify(layer)
+        for extent in extents:
+            extent.verify()
+    except (Damaged, OSError):
+        return
 
 
 def mean_keys(data: Tensor) -> Tensor:

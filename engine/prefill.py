@@ -53,18 +53,6 @@ class Chunk:
     ids: array[int]
 
 
-def remaining(prompt: Prompt, found: int) -> Iterator[tuple[int, array[int]]]:
-    """(position, ids) of what is left of each segment after the first ``found`` tokens of the prompt."""
-    position = 0
-    for segment in prompt.segments:
-        position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
-        skipped = min(found, len(segment.ids))
-        found -= skipped
-        if skipped < len(segment.ids):
-            yield position + skipped, segment.ids[skipped:]
-        position += len(segment.ids)
-
-
 def next_chunk(start: int, ids: array[int], dual_chunk: DualChunk, tokens: int) -> Chunk:
     """The first chunk of ``ids``: at most ``tokens``, up to the next DCA border, ending on a page border if it can."""
     end = min(start + len(ids), start + tokens, dual_chunk.border_after(start))
@@ -75,7 +63,7 @@ def next_chunk(start: int, ids: array[int], dual_chunk: DualChunk, tokens: int) 
 
 def chunks(prompt: Prompt, found: int, dual_chunk: DualChunk, tokens: int) -> Iterator[Chunk]:
     """What is left of the prompt after its first ``found`` tokens, as it will be read."""
-    for start, ids in remaining(prompt, found):
+    for start, ids in prompt.rest(found):
         done = 0
         while done < len(ids):
             # one token more than fits, which says that there is more
@@ -141,7 +129,7 @@ def read(
 
     limit: positions the model can tell apart; chunk_tokens: the most to read at a time; need_last: the last token is
     run again if all was kept, so that there is something to answer from. Raises ContextTooLong before any work.
-    Whatever ends it, chunks done by then stay kept.
+    Whatever ends it, chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used.
     """
     if prompt.end > limit:
         raise ContextTooLong(prompt.end, limit)
@@ -165,7 +153,7 @@ def read(
     hidden: Tensor | None = None
     finished = True
     size = chunk_tokens
-    for chunk_start, chunk_ids in remaining(prompt, reused):
+    for chunk_start, chunk_ids in prompt.rest(reused):
         start, ids = chunk_start, chunk_ids
         while ids and finished:
             before = cache.tokens

@@ -67,6 +67,26 @@ class Prompt:
             position = -(-position // PAGE_TOKENS) * PAGE_TOKENS + len(segment.ids)
         return position
 
+    def rest(self, found: int) -> Iterator[tuple[int, array[int]]]:
+        """(position, ids) of what is left of each segment after the first ``found`` tokens."""
+        position = 0
+        for segment in self.segments:
+            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
+            skipped = min(found, len(segment.ids))
+            found -= skipped
+            if skipped < len(segment.ids):
+                yield position + skipped, segment.ids[skipped:]
+            position += len(segment.ids)
+
+    def head(self, tokens: int) -> Prompt:
+        """The prompt of the first ``tokens`` tokens only."""
+        segments = []
+        for segment in self.segments:
+            if tokens > 0:
+                segments.append(Segment(name=segment.name, ids=segment.ids[:tokens]))
+            tokens -= len(segment.ids)
+        return Prompt(segments=tuple(segments))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:

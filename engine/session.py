@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event as Flag
 
 from engine import decode, prefill
 from engine.config import EngineConfig
+from engine.errors import ReadingsFull, StorageFull
+from engine.keptfile import Damaged
 from engine.model import LanguageModel
 from engine.pages import Pages, layout_of
-from engine.protocol import Done, Event, Loading, Prompt, Sampling
+from engine.protocol import Done, Event, Loading, Progress, Prompt, Sampling
 from engine.snapshots import Store
 from engine.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 Emit = Callable[[Event], None]
 
@@ -34,9 +40,9 @@ class Session:
             if emit is not None:
                 emit(Loading(text="loading"))
             self._model = LanguageModel(self.config)
-            store = None
-            if self.config.readings is not None:
-                store = Store(self.config.readings, self.config.identity, layout_of(self._model.shape))
+            store, folder, layout = None, self.config.readings, layout_of(self._model.shape)
+            if folder is not None:
+                store = Store(folder, self.config.identity, layout, limit=self.config.readings_limit)
                 store.sweep()
             self._pages = Pages(self._model.shape, store)
             return self._model, self._pages, time.perf_counter() - begun
@@ -106,21 +112,56 @@ class Session:
     def _prefill(
         self, model: LanguageModel, pages: Pages, prompt: Prompt, emit: Emit, cancel: Flag, *, need_last: bool
     ) -> prefill.Reading:
-        return prefill.read(
-            model,
-            pages,
-            prompt,
-            limit=self.config.limit,
-            chunk_tokens=self.config.prefill_tokens,
-            cancel=cancel,
-            emit=emit,
-            need_last=need_last,
-        )
+        """Read the prompt. Where kept pages are missing or prove bad in its middle, only those are read again.
+
+        Before it returns, everything that decoding will attend to is verified: nothing was said yet.
+        """
+
+        def read(part: Prompt, *, need_last: bool) -> prefill.Reading:
+            def told(event: Progress) -> None:
+                emit(event if part is prompt else replace(event, total=prompt.tokens, seconds_left=None))
+
+            reading = prefill.read(
+                model,
+                pages,
+                part,
+                limit=self.config.limit,
+                chunk_tokens=self.config.prefill_tokens,
+                cancel=cancel,
+                emit=told,
+                need_last=need_last,
+            )
+            if need_last and reading.finished:
+                reading.cache.touch()
+            return reading
+
+        mended, filled = 0, set[int | None]()
+        while True:
+            # each turn of this loop drops a file, or fills another gap, or is the last
+            try:
+                gap = pages.gap(prompt) if prompt.end <= self.config.limit else None
+                if gap is not None and gap not in filled:
+                    filled.add(gap)
+                    part = read(prompt.head(gap), need_last=False)
+                    mended += part.prefilled
+                    if part.finished:
+                        continue
+                    return replace(part, reused=part.reused - (mended - part.prefilled), prefilled=mended)
+                reading = read(prompt, need_last=need_last)
+            except Damaged as damage:
+                pages.drop(damage)
+                continue
+            return replace(reading, reused=reading.reused - mended, prefilled=reading.prefilled + mended)
 
     def _keep_answer(self, pages: Pages, key: bytes, answer: decode.Answer) -> None:
         done = 0
         for extent in answer.tails:
             ids = answer.ids[done : done + extent.length]
             if ids:
-                key, _ = pages.keep(key, extent, ids, {"written_by": "decode"})
+                try:
+                    key, _ = pages.keep(key, extent, ids, {"written_by": "decode"})
+                except (StorageFull, ReadingsFull) as error:
+                    # it was said: without its pages, its tokens are read with the next question
+                    log.warning("an answer's pages are not kept: %s", type(error).__name__)
+                    return
             done += extent.length

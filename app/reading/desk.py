@@ -29,7 +29,7 @@ from app.library.records import (
 from app.library.store import Library
 from app.library.threads import Threads
 from app.reading import prompt as prompts
-from app.reading.engines import EngineFactory, Engines
+from app.reading.engines import EngineFactory, Engines, Keeper
 from app.reading.plan import Plan
 from app.reading.quotes import Quote, Quotes
 from app.reading.room import Room
@@ -37,6 +37,7 @@ from app.reading.shelf import ShelfItem, shelf_item
 from app.reading.surroundings import Surroundings, look
 from app.settings import Settings
 from engine.protocol import Engine, ModelInfo, Sampling
+from engine.snapshots import taken_bytes
 
 # the queue: a question comes before every reading, a reading that somebody waits for before one in the background
 BACKGROUND = 0
@@ -129,6 +130,26 @@ class Desk:
     def remove(self, owner: str, document_id: int) -> None:
         """Take a document from the shelf. What was read of it stays, and is found if it comes back."""
         self.library.remove_document(self.owner_id(owner), document_id)
+
+    def kept_files(self, owner: str) -> dict[Path, list[DocumentRecord]]:
+        """Where the pages of documents on the shelf lie that the current model read alone, by file.
+
+        Raises EngineError.
+        """
+        engine = self.engines.get(self.settings.model)
+        found: dict[Path, list[DocumentRecord]] = {}
+        if not isinstance(engine, Keeper):
+            return found
+        owner_id = self.owner_id(owner)
+        known = self.library.token_counts(owner_id, engine.model.tokenizer)
+        for document in self.library.documents(owner_id):
+            if document.id in known:
+                opening, text = prompts.document_parts(engine, self.library, document)
+                shared = set(engine.kept_files(opening))
+                for path in engine.kept_files(text):
+                    if path not in shared:
+                        found.setdefault(path, []).append(document)
+        return found
 
     def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
         return self.library.rename_document(self.owner_id(owner), document_id, title, authors)
@@ -346,7 +367,15 @@ class Desk:
 
     def space(self, engine: Engine, owner_id: int) -> Room:
         memory = self.machine().memory_for(engine.model)
-        return Room(engine=engine, library=self.library, home=self.settings.home, owner_id=owner_id, memory=memory)
+        budget = self.settings.readings_budget
+        return Room(
+            engine=engine,
+            library=self.library,
+            home=self.settings.home,
+            owner_id=owner_id,
+            memory=memory,
+            readings_free=None if budget is None else max(0, budget - taken_bytes(self.settings.readings)),
+        )
 
     def _all_owners(self) -> list[int]:
         with self.library.read() as db:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from app.errors import LecternError
 from engine.errors import EngineError
-from engine.protocol import Engine, Loading
+from engine.protocol import Engine, Loading, Prompt
 
 Report = Callable[[Loading], None]
 EngineFactory = Callable[[str], Engine]
@@ -19,6 +20,13 @@ class Preparable(Protocol):
     """An engine whose checkpoint may have to be fetched before anything can be asked of it."""
 
     def prepare(self, progress: Report) -> object: ...
+
+
+@runtime_checkable
+class Keeper(Engine, Protocol):
+    """An engine that keeps what it read in files of this machine."""
+
+    def kept_files(self, prompt: Prompt) -> list[Path]: ...
 
 
 class ModelNotReady(LecternError):

@@ -16,7 +16,10 @@ DISK_RESERVE = 256 * 2**20
 # of the memory: the rest is for activations and other programs
 MEMORY_SHARE = 0.85
 
-Bound = Literal["model", "memory", "disk"]
+Bound = Literal["model", "memory", "disk", "budget"]
+
+# beside the keys and values: their means and checksums
+KEPT_SHARE = 1.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,10 @@ class Plan:
     """A context against the room there is. Counts tokens.
 
     end: the positions skipped between segments counted too; needed: the shortest answer worth having besides.
-    limit: the least of range_limit (what the model can tell apart), memory_limit and disk_limit (None: not known);
-    bound: which of the three that is. kept: read already; to_read: to be read before the answer begins. answer:
-    tokens left for the answer, at most those asked for. seconds_left: the reading's, None if none was ever measured.
+    limit: the least of range_limit (what the model can tell apart), memory_limit and disk_limit (None: not known), and
+    of what kept readings may take; bound: which of these that is. kept: read already; to_read: to be read before the
+    answer begins. answer: tokens left for the answer, at most those asked for. seconds_left: the reading's, None if
+    none was ever measured.
     message: one sentence for the reader, whether it fits or not. estimated: a document was not tokenized yet.
     """
 
@@ -79,12 +83,13 @@ def plan(
     kept: int = 0,
     answer: int = LEAST_ANSWER,
     disk_free: int | None = None,
+    readings_free: int | None = None,
     memory: int | None = None,
     speed: float | None = None,
     estimated: bool = False,
 ) -> Plan:
-    """opening, conversation, kept, answer: tokens; disk_free, memory: bytes, of which the model takes its share;
-    speed: tokens a second."""
+    """opening, conversation, kept, answer: tokens; disk_free, readings_free, memory: bytes, of which the model takes
+    its share; speed: tokens a second."""
     sizes = [opening, *(part.tokens for part in documents), conversation]
     tokens, end = sum(sizes), 0
     for size in sizes:
@@ -102,6 +107,8 @@ def plan(
         limits.append((memory_limit, "memory"))
     if disk_limit is not None:
         limits.append((disk_limit, "disk"))
+    if readings_free is not None:
+        limits.append((kept + (end - tokens) + int(readings_free / KEPT_SHARE) // model.kv_bytes, "budget"))
     limit, bound = min(limits, key=lambda item: item[0])
 
     needed = end + min(answer, LEAST_ANSWER)

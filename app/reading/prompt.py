@@ -68,6 +68,13 @@ def reading_prompt(engine: Engine, library: Library, document: DocumentRecord) -
     return Prompt(segments=(opening_segment(frame), document_segment(engine, library, document)))
 
 
+def document_parts(engine: Engine, library: Library, document: DocumentRecord) -> tuple[Prompt, Prompt]:
+    """The opening alone, and with the document after it; freezes no header."""
+    opening = opening_segment(engine.frame(SYSTEM))
+    text = document_segment(engine, library, document, freeze=False)
+    return Prompt(segments=(opening,)), Prompt(segments=(opening, text))
+
+
 def build_prompt(
     engine: Engine,
     library: Library,

@@ -20,13 +20,15 @@ DENSE_LANGUAGES = ("zh", "ja", "ko")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """``memory``: bytes in which weights, keys and values must find place; None: not limited."""
+    """memory: bytes in which weights, keys and values must find place; readings_free: bytes that kept readings may
+    still take; None: not limited."""
 
     engine: Engine
     library: Library
     home: Path
     owner_id: int
     memory: int | None = None
+    readings_free: int | None = None
 
     def question(
         self, documents: Sequence[DocumentRecord], turns: Sequence[TurnRecord], question: str, sampling: Sampling
@@ -80,6 +82,7 @@ class Room:
             kept=kept,
             answer=0 if sampling is None else sampling.max_tokens,
             disk_free=_free(self.home),
+            readings_free=self.readings_free,
             memory=self.memory,
             speed=self._speed(),
             estimated=estimated,

@@ -360,6 +360,8 @@ def test_sampling_options() -> None:
         ["read", "alice"],
         ["read", "-1"],
         ["list", "--colour"],
+        ["readings", "--repair"],
+        ["readings", "drop"],
         ["serve", "--port", "99999"],
     ],
 )

@@ -35,6 +35,7 @@ def test_defaults(tmp_path: Path) -> None:
         device="auto",
         log_level="info",
         language="auto",
+        readings_budget=None,
     )
     assert settings.cache.is_absolute() and "lectern" in settings.cache.parts
 
@@ -55,6 +56,7 @@ GIVEN = {
     "device": ("cpu", "cuda:1"),
     "log_level": ("DEBUG", "error"),
     "language": ("de", "zh-CN"),
+    "readings_budget": ("300000000", 500_000_000),
 }
 
 
@@ -69,7 +71,7 @@ def test_the_command_line_wins_over_the_environment(name: str, tmp_path: Path, m
     def expected(value: Any) -> Any:
         if name in ("home", "cache"):
             return tmp_path / str(value)
-        return int(value) if name == "port" else value.lower() if name == "log_level" else value
+        return int(value) if name in ("port", "readings_budget") else value.lower() if name == "log_level" else value
 
     assert getattr(first, name) == expected(in_environment)
     assert getattr(second, name) == expected(on_line)
@@ -85,6 +87,13 @@ def test_what_is_not_given_is_none_or_empty(tmp_path: Path) -> None:
 def test_every_setting_has_its_variable() -> None:
     assert set(VARIABLES) | {"space"} == {field.name for field in dataclasses.fields(Settings)}
     assert all(variable == f"LECTERN_{name.upper()}" for name, variable in VARIABLES.items())
+
+
+@pytest.mark.parametrize(
+    ("said", "size"), [("20GB", 20 * 10**9), ("1.5 t", 15 * 10**11), ("100mb", 10**8), ("none", None)]
+)
+def test_sizes(tmp_path: Path, said: str, size: int | None) -> None:
+    assert Settings.load({"home": tmp_path}, {"LECTERN_READINGS_BUDGET": said}).readings_budget == size
 
 
 def test_a_space_is_reached_from_outside(tmp_path: Path) -> None:
@@ -104,6 +113,8 @@ BAD = [
     ("device", "gpu", "cuda"),
     ("log_level", "loud", "debug, info"),
     ("language", "english please", "en or zh-CN"),
+    ("readings_budget", "much", "such as 20GB"),
+    ("readings_budget", "10", "at least 100 MB"),
     ("home", " ", "name a folder"),
     ("home", "a\0b", "name a folder"),
 ]

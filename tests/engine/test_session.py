@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import random
+import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +15,14 @@ from typing import Any
 import pytest
 import torch
 
+from engine import keptfile
 from engine.config import EngineConfig
-from engine.errors import ContextTooLong, NumericalFailure
+from engine.errors import ContextTooLong, NumericalFailure, ReadingsFull
+from engine.keptfile import read_header
+from engine.pages import layout_of
 from engine.protocol import Delta, Done, Event, Loading, Progress, Prompt, Sampling, Segment
 from engine.session import Session
+from engine.snapshots import Store, taken_bytes
 from tests.engine.reference import random_ids
 
 GREEDY = Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=12)
@@ -24,6 +31,11 @@ OPENING, BOOK, TURN = random_ids(20, seed=1), random_ids(5000, seed=2), random_i
 
 def prompt(*parts: array[int]) -> Prompt:
     return Prompt(segments=tuple(Segment(name=str(index), ids=part) for index, part in enumerate(parts)))
+
+
+def states(readings: Path) -> dict[str, bytes]:
+    """All that is kept, by name."""
+    return {path.name: path.read_bytes() for path in readings.rglob("*.kv")}
 
 
 @pytest.fixture
@@ -141,20 +153,127 @@ def test_an_answer_is_stopped_and_what_was_said_is_returned(make: Callable[..., 
     assert done.finish == "stopped" and [str(token) for token in done.ids] == said and len(said) == 3
 
 
+def damage(path: Path, place: str) -> None:
+    header = read_header(path)
+    row = header.layout.token_bytes // (header.layout.layers * header.planes)
+    offset = {
+        "header": 30,
+        "first layer": header.data_offset + 100,
+        "last layer": header.means_offset - 1,
+        "values": header.data_offset + header.layout.kv_heads * header.tokens * row + 7,
+        "means": header.means_offset + 1,
+    }[place]
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("policy", [None, "block"])
+@pytest.mark.parametrize("place", ["header", "first layer", "last layer", "values", "means"])
 def test_a_damaged_page_is_read_again_and_the_answer_is_right(
-    make: Callable[..., Session], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: Callable[..., Session],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+    policy: str | None,
 ) -> None:
-    question = prompt(OPENING, BOOK, TURN)
-    expected, _ = generate(make(readings=None), question)
-    make().read(prompt(OPENING, BOOK), lambda _: None, Flag())
-    files = sorted((tmp_path / "readings").rglob("*.kv"), key=lambda path: path.stat().st_size)
-    content = bytearray(files[-1].read_bytes())
-    content[-100] ^= 0xFF
-    files[-1].write_bytes(content)
+    # long enough to choose keys, where the policy does
+    question = prompt(OPENING, BOOK, random_ids(200, seed=3))
+    expected, _ = generate(make(readings=None, policy=policy), question)
+    make(policy=policy).read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    kept = {path: path.read_bytes() for path in (tmp_path / "readings").rglob("*.kv")}
+    (middle,) = [path for path in kept if read_header(path).start == 3072]
+    damage(middle, place)
     with caplog.at_level(logging.WARNING):
-        done, _ = generate(make(), question)
-    assert done.ids == expected.ids and 0 < done.reused < 5020
-    assert "dropped" in caplog.text
+        done, events = generate(make(policy=policy), question)
+    # nothing but the bad file was read again, to the same bytes, and nothing was said before
+    assert done.ids == expected.ids
+    assert (done.reused, done.prefilled) == (5020 - 1024, 1024 + 200)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert middle.name in caplog.text
+    assert [event.done for event in events if isinstance(event, Progress)][-1] == 5220
+    assert {event.total for event in events if isinstance(event, Progress)} == {5220}
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == make().tokenizer.decode(done.ids)
+
+
+def test_damage_in_two_files_and_in_a_reading_is_mended(make: Callable[..., Session], tmp_path: Path) -> None:
+    make().read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    kept = {path: path.read_bytes() for path in (tmp_path / "readings").rglob("*.kv")}
+    bad = [path for path in kept if read_header(path).start in (1024, 3072)]
+    damage(bad[0], "last layer")
+    damage(bad[1], "first layer")
+    more = random_ids(1500, seed=8)
+    done = make().read(prompt(OPENING, BOOK, more), lambda _: None, Flag())
+    assert (done.reused, done.prefilled) == (5020 - 2048, 2048 + 1500)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_file_that_vanished_is_read_again_alone(make: Callable[..., Session], tmp_path: Path) -> None:
+    session = make()
+    session.read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    for path in (tmp_path / "readings").rglob("*.kv"):
+        if read_header(path).start == 2048:
+            path.unlink()
+    done = session.read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    assert (done.reused, done.prefilled) == (5020 - 1024, 1024)
+
+
+def test_opening_verifies_nothing_and_attention_everything_once(
+    make: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make().read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    looked: list[int] = []
+    digest = keptfile._CHECKSUMS[keptfile.CHECKSUM]
+
+    def counted(part: memoryview) -> int:
+        looked.append(len(part))
+        return digest(part)
+
+    monkeypatch.setitem(keptfile._CHECKSUMS, keptfile.CHECKSUM, counted)
+    monkeypatch.setattr("engine.pages._verify_ahead", lambda *_: None)
+    session = make()
+    _, pages, _ = session.load()
+    cache, found, _ = pages.open(prompt(OPENING, BOOK), leave=0)
+    assert found == 5020 and not looked
+    cache.touch(1)
+    assert sum(looked) == 5020 * pages.shape.token_bytes // 2 + sum(
+        extent.means.nbytes for extent in cache.extents if extent.means is not None
+    )
+    looked.clear()
+    cache.touch()
+    assert sum(looked) == 5020 * pages.shape.token_bytes // 2
+    looked.clear()
+    again, _, _ = pages.open(prompt(OPENING, BOOK), leave=0)
+    again.touch()
+    assert not looked
+
+
+def test_a_reading_stops_where_the_store_is_full_and_goes_on_with_room(
+    make: Callable[..., Session], tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    make(readings=whole).read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    limit = taken_bytes(whole) * 3 // 5
+    full = make(readings_limit=limit)
+    with pytest.raises(ReadingsFull) as caught:
+        full.read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    assert caught.value.limit == limit >= taken_bytes(tmp_path / "readings") == caught.value.taken
+    assert not list((tmp_path / "readings").rglob("*.part"))
+    resumed = make().read(prompt(OPENING, BOOK), lambda _: None, Flag())
+    assert 2048 <= resumed.reused < 5020 and resumed.reused + resumed.prefilled == 5020
+    assert states(tmp_path / "readings") == states(whole)
+
+
+def test_an_answer_without_room_for_its_pages_is_an_answer(make: Callable[..., Session], tmp_path: Path) -> None:
+    question = prompt(OPENING, TURN)
+    expected, _ = generate(make(readings=None), question)
+    make().read(question, lambda _: None, Flag())
+    before = taken_bytes(tmp_path / "readings")
+    # room for the last token, which is run again, but not for the answer
+    limit = before + 6000
+    done, _ = generate(make(readings_limit=limit), question)
+    assert done.ids == expected.ids and done.finish == "length"
+    assert before < taken_bytes(tmp_path / "readings") <= limit
 
 
 def test_too_long_a_context_is_refused_before_any_work(make: Callable[..., Session]) -> None:
@@ -213,3 +332,46 @@ def test_done_adds_up(make: Callable[..., Session]) -> None:
     told = [token for event in events if isinstance(event, Delta) for token in event.ids]
     assert tuple(told) == done.ids and done.answered == len(done.ids)
     assert 0 < done.seconds_prefill <= done.seconds_first_token and done.seconds_decode > 0 < done.seconds_load
+
+
+def read_in_child(config: EngineConfig, whole: Prompt) -> None:
+    torch.set_num_threads(1)
+    Session(config).read(whole, lambda _: None, Flag())
+
+
+def test_a_reading_killed_at_any_instant_loses_at_most_a_chunk(make: Callable[..., Session], tmp_path: Path) -> None:
+    """Real SIGKILLs at random instants; what is kept in the end is what an uninterrupted reading keeps."""
+    whole = prompt(OPENING, random_ids(8000, seed=4))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.engine.test_session"])
+
+    def child(readings: Path) -> Any:
+        # one thread: how products are cut among threads decides their last bits
+        process = context.Process(target=read_in_child, args=(make(readings=readings, threads=1).config, whole))
+        process.start()
+        return process
+
+    process = child(tmp_path / "uninterrupted")
+    process.join(60)
+    assert process.exitcode == 0
+    expected, readings = states(tmp_path / "uninterrupted"), tmp_path / "readings"
+    store = Store(readings, "tiny", layout_of(make().load()[0].shape))
+    generator, found = random.Random(5), 0
+    for _ in range(4):
+        process = child(readings)
+        # once it has kept something new, at any instant
+        end = time.monotonic() + 30
+        while store.find(whole)[1] == found and process.is_alive() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(generator.random() * 0.1)
+        process.kill()
+        process.join(60)
+        kept = store.find(whole)[1]
+        # nothing of what was kept is lost, and nothing is kept that is not right
+        assert kept > found
+        assert states(readings).items() <= expected.items()
+        found = kept
+    process = child(readings)
+    process.join(60)
+    assert process.exitcode == 0
+    assert states(readings) == expected and not list(readings.rglob("*.part"))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StorageFull
+from engine.errors import ReadingsFull, StorageFull
+from engine.keptfile import ALIGNMENT, Damaged, Layout, Mapped, check_file, read_header
 from engine.protocol import Prompt, Segment
-from engine.snapshots import ALIGNMENT, Damaged, Layout, Store, open_data, piece_lengths, read_header
+from engine.snapshots import Store, piece_lengths, taken_bytes
 
 LAYOUT = Layout(layers=2, kv_heads=2, dim=4, dtype="float32", itemsize=4)
 
@@ -57,9 +58,9 @@ def test_what_was_written_is_found_by_another_process(store: Store, tmp_path: Pa
         (first, 1024, 0, 2048),
         (second, 3072, 0, 452),
     ]
-    mapped, header = open_data(first)
-    offset = int(str(header["data_offset"]))
-    assert offset % ALIGNMENT == 0 and mapped[offset:] == data(2048)
+    mapped = Mapped(first)
+    offset = mapped.header.data_offset
+    assert offset % ALIGNMENT == 0 and mapped.buffer[offset:] == data(2048)
 
 
 def test_a_text_is_found_whatever_chunks_it_was_read_in(store: Store) -> None:
@@ -108,7 +109,7 @@ def test_two_plans_that_end_alike_do_not_overwrite_each_other(store: Store) -> N
     whole, end = keep(store, store.root_key, 0, book)
     tail, same_end = keep(store, middle, 1024, book[1024:])
     assert end == same_end and whole != tail
-    assert int(str(read_header(whole)["tokens"])) == 2048
+    assert read_header(whole).tokens == 2048
 
 
 def test_another_identity_shares_nothing(store: Store, tmp_path: Path) -> None:
@@ -127,12 +128,51 @@ def test_damage_is_noticed(store: Store, tmp_path: Path, place: str) -> None:
         content[{"magic": 0, "header": 40, "data": len(content) - 5}[place]] ^= 1
     path.write_bytes(content)
     with pytest.raises(Damaged):
-        open_data(path)
+        check_file(path)
     fresh = Store(tmp_path, "identity", LAYOUT)
     # damage to the data shows when it is mapped; damage to the rest when it is looked at
     assert fresh.find(prompt(part))[1] == (1500 if place == "data" else 0)
     fresh.drop(path, "test")
     assert fresh.find(prompt(part))[1] == 0 and not path.exists()
+
+
+def test_a_missing_file_in_the_middle_is_a_gap(store: Store, tmp_path: Path) -> None:
+    opening, book, turn = ids(40, 1), ids(5000, 2), ids(30, 3)
+    _, key = keep(store, store.root_key, 0, opening)
+    paths = []
+    for start in range(0, 5000, 2048):
+        path, key = keep(store, key, 1024 + start, book[start : start + 2048])
+        paths.append(path)
+    whole = prompt(opening, book, turn)
+    assert store.gap(whole) is None
+    store.drop(paths[1], "test")
+    assert store.find(whole)[1] == 40 + 2048 and store.gap(whole) == 40 + 4096
+    # nothing is kept behind the end
+    store.drop(paths[2], "test")
+    assert store.gap(whole) is None
+
+
+def test_the_store_holds_no_more_than_it_may(tmp_path: Path) -> None:
+    store = Store(tmp_path, "identity", LAYOUT)
+    keep(store, store.root_key, 0, ids(500, 1))
+    taken = taken_bytes(tmp_path)
+    other = Store(tmp_path, "another model", LAYOUT, limit=taken + 1000)
+    with pytest.raises(ReadingsFull) as caught:
+        keep(other, other.root_key, 0, ids(500, 2))
+    assert (caught.value.taken, caught.value.limit) == (taken, taken + 1000)
+    assert taken_bytes(tmp_path) == taken and not list(tmp_path.rglob("*.part"))
+    other.limit = 2 * taken + 1000
+    keep(other, other.root_key, 0, ids(500, 2))
+
+
+@pytest.mark.parametrize("tokens", [1, 16, 1024, 5000])
+def test_what_a_chunk_will_take_is_known_before(store: Store, tokens: int) -> None:
+    means = bytes(LAYOUT.token_bytes // 2 * -(-tokens // 16))
+    path, _ = store.write(
+        store.root_key, 0, ids(tokens, 1), memoryview(data(tokens)), memoryview(means), provenance={"policy": "dense"}
+    )
+    size = path.stat().st_size
+    assert size <= LAYOUT.file_bytes(tokens) <= size + 2 * ALIGNMENT
 
 
 def test_the_sweep_takes_half_written_files_and_nothing_else(store: Store) -> None:

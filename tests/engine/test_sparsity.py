@@ -16,12 +16,13 @@ import torch
 from engine import sparsity
 from engine.config import EngineConfig
 from engine.errors import OutOfMemory, SparsityConfigBad, UnknownPolicy
+from engine.keptfile import read_header
 from engine.kvcache import Arena
 from engine.model import LanguageModel
 from engine.pages import Pages, layout_of
 from engine.prefill import Reading, read
 from engine.protocol import Prompt, Segment
-from engine.snapshots import Store, read_header
+from engine.snapshots import Store
 from engine.sparsity.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.sparsity.policy import View
 from tests import tolerances
@@ -108,7 +109,7 @@ def test_stopped_and_gone_on_is_bit_for_bit_the_whole(
     resumed = prefilled(model, ids, store=Store(tmp_path, "test", layout_of(model.shape)))
     assert resumed.reused == 3072 and resumed.hidden is not None and whole.hidden is not None
     assert torch.equal(resumed.hidden, whole.hidden)
-    headers = [read_header(path)["provenance"] for path in store.folder.glob("*.kv")]
+    headers = [read_header(path).provenance for path in store.folder.glob("*.kv")]
     assert {header["policy"] for header in headers} == {"dense", policy}  # type: ignore[index]
     assert any("recall" in header for header in headers)  # type: ignore[operator]
 

@@ -56,6 +56,15 @@ def test_room_is_left_for_an_answer_and_longer_answers_are_shortened() -> None:
     assert make(documents=over.documents, conversation=800, answer=24).fits
 
 
+def test_kept_readings_take_no_more_than_their_budget() -> None:
+    full = make(readings_free=10_000 * 10_000)
+    assert not full.fits and full.bound == "budget"
+    assert full.limit < 10_000 + full.end - full.tokens + full.kept
+    assert "LECTERN_READINGS_BUDGET" in full.message
+    assert make(readings_free=10_000 * 10_000, kept=40_000).fits
+    assert make(readings_free=10**12).fits
+
+
 def test_the_disk_holds_what_is_not_kept_yet() -> None:
     free = DISK_RESERVE + 10_000 * 10_000
     full = make(disk_free=free)

@@ -1,0 +1,262 @@
+"""One file of kept pages: how it lies on disk, its checksums, and which of them were verified. No torch here.
+
+    magic "LECTERN1" · u32 header bytes · u32 crc32 of the header · header (JSON) · padding to 4096
+    data [layer][k, v][kv head][token][dim], just as it is attended to
+    means [layer][kv head][block][dim], the mean key of every 16 tokens, since choosing keys must not read them all
+
+Every 1,024 tokens of one layer, head, and k or v have a checksum, and the means have one. A mapped file is not read
+when it is opened: each checksum is verified when its tokens are first attended to, once as long as it stays mapped.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from engine.protocol import BLOCK_TOKENS, PAGE_TOKENS
+
+MAGIC = b"LECTERN1"
+SUFFIX = ".kv"
+ALIGNMENT = 4096
+# xxh3 goes three times as fast as crc32, which files of older versions have
+CHECKSUM = "xxh3_64"
+_CHECKSUMS: dict[str, Callable[[memoryview], int]] = {"crc32": zlib.crc32, CHECKSUM: xxhash.xxh3_64_intdigest}
+_ITEMSIZES = {"bfloat16": 2, "float16": 2, "float32": 4}
+
+
+class Damaged(Exception):
+    """A kept file does not hold what it says, or is gone. It is dropped and its tokens are read again."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Shape of one token's keys and values on disk."""
+
+    layers: int
+    kv_heads: int
+    dim: int
+    dtype: str
+    itemsize: int
+
+    @property
+    def token_bytes(self) -> int:
+        return 2 * self.layers * self.kv_heads * self.dim * self.itemsize
+
+    def file_bytes(self, tokens: int) -> int:
+        """About what a chunk of ``tokens`` takes on disk, means and header included."""
+        pages = -(-tokens // PAGE_TOKENS)
+        header = 1024 + pages * (80 + 2 * self.layers * self.kv_heads * 21)
+        return tokens * self.token_bytes + blocks(tokens) * self.token_bytes // 2 + header + ALIGNMENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says of itself. start: position of the first token; pieces: key and tokens of each.
+
+    checksums: [layer][k, v][kv head][1,024 tokens]; data_offset, means_offset: where each begins in the file.
+    """
+
+    parent: bytes
+    start: int
+    tokens: int
+    pieces: tuple[tuple[bytes, int], ...]
+    layout: Layout
+    algorithm: str
+    checksums: tuple[int, ...]
+    means_bytes: int
+    means_checksum: int
+    provenance: dict[str, str]
+    data_offset: int
+    means_offset: int
+
+    @property
+    def planes(self) -> int:
+        """Of one layer: keys of each head, then values."""
+        return 2 * self.layout.kv_heads
+
+    @property
+    def pages(self) -> int:
+        return -(-self.tokens // PAGE_TOKENS)
+
+
+def blocks(tokens: int) -> int:
+    """Mean keys of so many tokens, a head and layer."""
+    return -(-tokens // BLOCK_TOKENS)
+
+
+def prelude(
+    parent: bytes,
+    start: int,
+    tokens: int,
+    pieces: list[tuple[bytes, int]],
+    layout: Layout,
+    data: memoryview,
+    means: memoryview,
+    provenance: dict[str, str],
+) -> bytes:
+    """Everything before the data of a new file."""
+    digest = _CHECKSUMS[CHECKSUM]
+    planes = 2 * layout.layers * layout.kv_heads
+    row = layout.token_bytes // planes
+    header = {
+        "parent": parent.hex(),
+        "start": start,
+        "tokens": tokens,
+        "pieces": [(key.hex(), length) for key, length in pieces],
+        "layers": layout.layers,
+        "kv_heads": layout.kv_heads,
+        "dim": layout.dim,
+        "dtype": layout.dtype,
+        "algorithm": CHECKSUM,
+        "checksums": [
+            digest(data[(plane * tokens + first) * row : (plane * tokens + min(first + PAGE_TOKENS, tokens)) * row])
+            for plane in range(planes)
+            for first in range(0, tokens, PAGE_TOKENS)
+        ],
+        "means": {"bytes": means.nbytes, "checksum": digest(means)},
+        "provenance": provenance,
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    whole = MAGIC + struct.pack("<II", len(text), zlib.crc32(text)) + text
+    return whole + bytes(-len(whole) % ALIGNMENT)
+
+
+def read_header(path: Path) -> Header:
+    """Raises Damaged, also where the file's size does not fit; OSError."""
+    with open(path, "rb") as file:
+        start = file.read(len(MAGIC) + 8)
+        if len(start) < len(MAGIC) + 8 or not start.startswith(MAGIC):
+            raise Damaged(path, "not a file of kept pages")
+        length, checksum = struct.unpack("<II", start[len(MAGIC) :])
+        text = file.read(length)
+        size = os.fstat(file.fileno()).st_size
+    if zlib.crc32(text) != checksum or len(text) != length:
+        raise Damaged(path, "the header does not match its checksum")
+    offset = -(-(len(start) + length) // ALIGNMENT) * ALIGNMENT
+    try:
+        header = _parse(json.loads(text), offset)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(path, f"the header cannot be understood ({type(error).__name__}: {error})") from error
+    expected = header.means_offset + header.means_bytes
+    if size != expected or not header.tokens:
+        raise Damaged(path, f"the file has {size} bytes where {expected} belong")
+    return header
+
+
+def _parse(said: dict[str, Any], offset: int) -> Header:
+    layout = Layout(
+        layers=int(said["layers"]),
+        kv_heads=int(said["kv_heads"]),
+        dim=int(said["dim"]),
+        dtype=str(said["dtype"]),
+        itemsize=_ITEMSIZES[said["dtype"]],
+    )
+    # files of older versions have no means, and crc32
+    means = said.get("means", {"bytes": 0, "checksum": 0})
+    header = Header(
+        parent=bytes.fromhex(said["parent"]),
+        start=int(said["start"]),
+        tokens=int(said["tokens"]),
+        pieces=tuple((bytes.fromhex(key), int(tokens)) for key, tokens in said["pieces"]),
+        layout=layout,
+        algorithm=str(said.get("algorithm", "crc32")),
+        checksums=tuple(said["checksums"]),
+        means_bytes=int(means["bytes"]),
+        means_checksum=int(means["checksum"]),
+        provenance=dict(said["provenance"]),
+        data_offset=offset,
+        means_offset=offset + layout.token_bytes * int(said["tokens"]),
+    )
+    if header.algorithm not in _CHECKSUMS:
+        raise ValueError(f"checksums by {header.algorithm} are of a newer version")
+    if len(header.checksums) != layout.layers * header.planes * header.pages:
+        raise ValueError(f"{len(header.checksums)} checksums")
+    return header
+
+
+class Mapped:
+    """A kept file in memory, copy-on-write, of whose pages only those are trusted that were verified.
+
+    Any thread may verify; two that verify the same page only do it twice. Raises Damaged, OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = read_header(path)
+        with open(path, "rb") as file:
+            self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._view = memoryview(self.buffer)
+        self._digest = _CHECKSUMS[self.header.algorithm]
+        self._verified = bytearray(len(self.header.checksums))
+        self._means_verified = not self.header.means_bytes
+
+    def verify(self, layer: int, first: int, last: int) -> None:
+        """See that keys and values of one layer, tokens ``first`` .. ``last`` of the file, are what was kept.
+
+        Raises Damaged.
+        """
+        header = self.header
+        pages, row = header.pages, header.layout.dim * header.layout.itemsize
+        first, last = first // PAGE_TOKENS, -(-last // PAGE_TOKENS)
+        for plane in range(layer * header.planes, (layer + 1) * header.planes):
+            place = plane * pages
+            page = self._verified.find(0, place + first, place + last)
+            while page >= 0:
+                begin, end = (page - place) * PAGE_TOKENS, min((page - place + 1) * PAGE_TOKENS, header.tokens)
+                base = header.data_offset + plane * header.tokens * row
+                if self._digest(self._view[base + begin * row : base + end * row]) != header.checksums[page]:
+                    half, head = divmod(plane % header.planes, header.layout.kv_heads)
+                    raise Damaged(
+                        self.path,
+                        f"{('keys', 'values')[half]} of layer {layer}, head {head}, tokens {begin:,} to {end:,} "
+                        "do not match their checksum",
+                    )
+                self._verified[page] = 1
+                page = self._verified.find(0, page + 1, place + last)
+
+    def verify_means(self) -> None:
+        """The same of the mean keys. Raises Damaged."""
+        if self._means_verified:
+            return
+        if self._digest(self._view[self.header.means_offset :]) != self.header.means_checksum:
+            raise Damaged(self.path, "the mean keys do not match their checksum")
+        self._means_verified = True
+
+
+def check_file(path: Path) -> Header:
+    """Read all of a kept file, as it lies on disk, and verify it. Raises Damaged, OSError."""
+    header = read_header(path)
+    digest = _CHECKSUMS[header.algorithm]
+    with open(path, "rb") as file:
+        file.seek(header.data_offset)
+        for number, (expected, size) in enumerate(zip(header.checksums, _sizes(header), strict=True)):
+            if digest(memoryview(file.read(size))) != expected:
+                raise Damaged(path, f"page {number} of its data does not match its checksum")
+        if header.means_bytes and digest(memoryview(file.read())) != header.means_checksum:
+            raise Damaged(path, "the mean keys do not match their checksum")
+    return header
+
+
+def _sizes(header: Header) -> Iterator[int]:
+    """Bytes of each page, in the order of the checksums."""
+    row = header.layout.dim * header.layout.itemsize
+    for _ in range(header.layout.layers * header.planes):
+        for first in range(0, header.tokens, PAGE_TOKENS):
+            yield (min(first + PAGE_TOKENS, header.tokens) - first) * row
