@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.app.test_cli import TALE, Lectern
-from tests.engine.conftest import make_checkpoint
 
 
 @pytest.fixture
 def lectern(tmp_path: Path) -> Lectern:
-    return Lectern(tmp_path / "home", make_checkpoint(tmp_path / "tiny", "llama", max_position_embeddings=8192))
+    return Lectern(tmp_path / "home", tmp_path / "no-model")
 
 
 @pytest.fixture
