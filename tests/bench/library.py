@@ -29,9 +29,9 @@ REPEATS = 7
 
 
 def chapters(folder: Path, most: int) -> list[tuple[str, str]]:
-    """(title, text) of the longest chapters of all books, cut again where there are too few."""
+    """(title, text) of the longest chapters of all books, at most so many."""
     found = []
-    for path in sorted(folder.glob("*.txt")):
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".txt", ".epub", ".pdf")):
         book = parse_file(path, path.name)
         for chapter in book.chapters:
             text = book.text[chapter.start : chapter.end].strip()
