@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -71,13 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # imported late: a wrong option is told at once
-    from app import commands
+    from app import commands, commands_library
     from app.settings import Settings
 
     given = {name: getattr(options, name, None) for name in ("home", "model", "host", "port")}
     settings = Settings.load({name: value for name, value in given.items() if value is not None})
     _log_to_file(settings)
-    return commands.COMMANDS[options.command or "serve"](settings, options)
+    known = commands.COMMANDS | commands_library.COMMANDS
+    return known[options.command or "serve"](settings, options)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--stop", action="append", metavar="TEXT", help="end the answer before this text; can be repeated")
     threads = command("threads", "List the conversations, or show one.")
     threads.add_argument("thread", nargs="?", metavar="ID", type=_id)
+    _library_commands(command)
     command("model", "Say which model answers, and what fits this machine.")
     refine = command("refine", "Measure how many keys each head of the model needs, and have it read with those.")
     refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
@@ -143,6 +145,27 @@ def _parser() -> argparse.ArgumentParser:
     readings.add_argument("action", nargs="?", choices=["list", "check"], default="list")
     readings.add_argument("--repair", action="store_true", help="remove what is bad, so that it is read again")
     return parser
+
+
+def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    search = command("search", "Find words in the full text of the shelf, and count them.")
+    search.add_argument("query")
+    search.add_argument("--doc", action="append", metavar="DOC", dest="documents", type=_id, help="only in these")
+    search.add_argument("--limit", type=_id, default=20, metavar="N", help="places shown at most; default 20")
+    tag = command("tag", "Put documents into collections, and take them out.")
+    tag.add_argument("documents", nargs="+", metavar="DOC", type=_id)
+    tag.add_argument("--add", action="append", metavar="NAME", help="can be repeated")
+    tag.add_argument("--remove", action="append", metavar="NAME", help="can be repeated")
+    remove = command("remove", "Take documents from the shelf; for 30 days they can be brought back.")
+    remove.add_argument("documents", nargs="+", metavar="DOC", type=_id)
+    restored = command("restore-document", "Bring removed documents back; list them if none is named.")
+    restored.add_argument("documents", nargs="*", metavar="DOC", type=_id)
+    backup = command("backup", "Write the library, without what was read, to one file; others may go on using it.")
+    backup.add_argument("file", metavar="FILE", type=Path)
+    restore = command("restore", "Make an empty home of a backup.")
+    restore.add_argument("file", metavar="FILE", type=Path)
+    folder = command("import", "Put every file of a known type below a folder on the shelf.")
+    folder.add_argument("folder", metavar="DIR", type=Path)
 
 
 def _id(text: str) -> int:

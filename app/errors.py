@@ -20,9 +20,13 @@ LecternError
 │   ├── LibraryTooNew(version)
 │   ├── LibraryBusy(seconds)
 │   ├── LibraryFull(path)
-│   └── LibraryNotWritable(path)
+│   ├── LibraryNotWritable(path)
+│   ├── BackupDamaged(path, reason)
+│   ├── BackupExists(path)
+│   └── HomeNotEmpty(path, found)
 ├── RoomExceeded(needed, limit, reason, documents)
 ├── SettingInvalid(name, value, reason)
+├── TagInvalid(name, longest)
 ├── QuestionEmpty()
 └── NothingChosen()
 
@@ -237,6 +241,38 @@ class LibraryNotWritable(LibraryError):
         return f"Lectern may not write to {self.path}. Give yourself that right, or choose another folder with --home."
 
 
+class BackupDamaged(LibraryError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"“{self.path}” cannot be used for a backup: {self.reason}. Nothing was changed; try an older backup."
+
+
+class BackupExists(LibraryError):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"“{self.path}” is there already. Give another name, or move it away first."
+
+
+class HomeNotEmpty(LibraryError):
+    """``found``: the names in the home that a restored library would meet."""
+
+    def __init__(self, path: str, found: Sequence[str]) -> None:
+        super().__init__(path, tuple(found))
+        self.path = path
+        self.found = tuple(found)
+
+    def __str__(self) -> str:
+        names = ", ".join(self.found[:5]) + (f" and {len(self.found) - 5} more" if len(self.found) > 5 else "")
+        return f"“{self.path}” holds {names} already. Restore into an empty folder: --home DIR."
+
+
 class RoomExceeded(LecternError):
     """What was chosen does not fit. Counts tokens.
 
@@ -298,6 +334,18 @@ class SettingInvalid(LecternError):
 
     def __str__(self) -> str:
         return f"The setting {self.name} cannot be {str(self.value)!r}: {self.reason}."
+
+
+class TagInvalid(LecternError):
+    """``longest`` counts characters."""
+
+    def __init__(self, name: str, longest: int) -> None:
+        super().__init__(name, longest)
+        self.name = name
+        self.longest = longest
+
+    def __str__(self) -> str:
+        return f"“{self.name}” cannot be a tag. Take a name of 1 to {self.longest} characters on one line."
 
 
 class QuestionEmpty(LecternError):

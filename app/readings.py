@@ -12,6 +12,7 @@ from typing import Any
 
 from app.library.records import DocumentRecord
 from app.reading.desk import Desk
+from app.reading.kept import kept_files as kept_files_of
 from app.settings import Settings
 from app.terminal import Status, one_line
 from engine.keptfile import SUFFIX, Damaged, Header, check_file, read_header
@@ -29,7 +30,7 @@ def readings(
     if options.action == "check":
         return _check(settings, options)
     with desk_of(settings) as desk:
-        known = desk.kept_files(OWNER) if at_hand(settings) else {}
+        known = kept_files_of(desk, OWNER) if at_hand(settings) else {}
     rows = listed(settings.readings, known)
     if options.json:
         print(json.dumps(rows), flush=True)

@@ -119,6 +119,12 @@ class Connections:
             finally:
                 handle.writing = False
 
+    @contextmanager
+    def apart(self) -> Iterator[sqlite3.Connection]:
+        """A connection for this block alone, in no transaction."""
+        with translated(self.path), closing(_connect(self.path, "rw")) as connection:
+            yield connection
+
     def close(self) -> None:
         """Close the connections of all threads; call it when none of them is inside a block."""
         with self._handles_lock:

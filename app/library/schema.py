@@ -226,7 +226,56 @@ def _quotes(db: Database) -> None:
     db.execute("ALTER TABLE turns ADD COLUMN quotes TEXT")
 
 
-@MIGRATIONS(name="document_metadata")
+# of texts, not of people. The index keeps no text and no positions: it names paragraphs, which are then counted
+_SEARCH = (
+    """
+    CREATE TABLE indexed_texts (
+        id INTEGER PRIMARY KEY,
+        text_sha256 TEXT NOT NULL UNIQUE REFERENCES texts (sha256),
+        created TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE VIRTUAL TABLE text_pieces USING fts5 (pieces, content = '', detail = none, columnsize = 0, tokenize = ascii)
+    """,
+)
+# a tag is what others call a collection: a document has several, a tag many documents
+_TAGS = (
+    """
+    CREATE TABLE tags (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner_id INTEGER NOT NULL REFERENCES owners (id),
+        name TEXT NOT NULL,
+        UNIQUE (owner_id, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE document_tags (
+        document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+        tag_id INTEGER NOT NULL REFERENCES tags (id) ON DELETE CASCADE,
+        owner_id INTEGER NOT NULL REFERENCES owners (id),
+        PRIMARY KEY (document_id, tag_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX document_tags_tag ON document_tags (tag_id)",
+    "CREATE INDEX documents_deleted ON documents (deleted_at) WHERE deleted_at IS NOT NULL",
+)
+
+
+@MIGRATIONS(name="0010_search")
+def _search(db: Database) -> None:
+    # texts that are there already are indexed later, one at a time: opening a library must not wait for that
+    for statement in _SEARCH:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="0011_tags")
+def _tags(db: Database) -> None:
+    for statement in _TAGS:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="0012_document_metadata")
 def _document_metadata(db: Database) -> None:
     # of a version: what its parser found; of a document: what its owner corrected
     for column in ("year INTEGER", "identifiers TEXT NOT NULL DEFAULT '[]'", "words INTEGER"):

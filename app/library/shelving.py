@@ -14,6 +14,7 @@ from app.documents.naming import title_from_filename
 from app.documents.parse import PARSER_VERSION
 from app.errors import ParserFailed
 from app.library.rows import one
+from app.library.search import index_text
 from app.library.values import clean, names_to_json, now
 
 
@@ -87,6 +88,7 @@ def _version(db: Database, sha256: str, format: str, filename: str, parsed: Docu
         "INSERT INTO texts (sha256, characters, text, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [text_sha256, len(parsed.text), parsed.text, now()],
     )
+    index_text(db, text_sha256, parsed.text)
     version = one(
         db,
         "INSERT INTO versions (file_sha256, format, parser_version, text_sha256, title, authors, language, "

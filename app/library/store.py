@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 from sqlite_utils import Database
@@ -21,6 +22,7 @@ from app.library import blobs, rows, shelving
 from app.library.database import Connections
 from app.library.files import FileStore, private_folder
 from app.library.records import Added, DocumentRecord, ReadingRecord, Refusal, Tokenization
+from app.library.removed import purge
 from app.library.rows import one
 from app.library.values import clean, names_to_json, now, plain_name, to_json
 
@@ -66,8 +68,14 @@ class Library:
         """
         return self._connections.write(durable=durable)
 
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A connection of its own outside any transaction, for what SQLite does only there (``VACUUM INTO``)."""
+        return self._connections.apart()
+
     def sweep(self) -> int:
-        """Remove what a killed process left beside the library; returns how many files went."""
+        """Remove what a killed process left beside the library, and what was removed from it for long enough; returns
+        how many files went."""
+        purge(self)
         removed = self.files.remove(self.files.stale())
         with self.read() as db:
             orphaned = self.files.orphans(rows.file_hashes(db))

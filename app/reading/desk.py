@@ -26,10 +26,13 @@ from app.library.records import (
     ThreadRecord,
     TurnRecord,
 )
+from app.library.removed import removed_documents, restore_document
+from app.library.search import LIMIT, Found, search
 from app.library.store import Library
+from app.library.tags import change_tags, last_used, tags
 from app.library.threads import Threads
 from app.reading import prompt as prompts
-from app.reading.engines import EngineFactory, Engines, Keeper
+from app.reading.engines import EngineFactory, Engines
 from app.reading.plan import Plan
 from app.reading.quotes import Quote, Quotes
 from app.reading.room import Room
@@ -97,8 +100,17 @@ class Desk:
                 counts = self.library.token_counts(owner_id, engine.model.tokenizer)
                 readings = self.library.readings(owner_id, engine.model.identity)
             jobs = {job.document_id: job for job in self.jobs.list(owner_id, kind="read")}
+            tagged = tags(self.library, owner_id)
+            used = last_used(self.library, owner_id)
             return [
-                shelf_item(document, jobs.get(document.id), readings.get(document.id), counts.get(document.id))
+                shelf_item(
+                    document,
+                    jobs.get(document.id),
+                    readings.get(document.id),
+                    counts.get(document.id),
+                    tagged.get(document.id, ()),
+                    used.get(document.id),
+                )
                 for document in self.library.documents(owner_id)
             ]
 
@@ -131,25 +143,22 @@ class Desk:
         """Take a document from the shelf. What was read of it stays, and is found if it comes back."""
         self.library.remove_document(self.owner_id(owner), document_id)
 
-    def kept_files(self, owner: str) -> dict[Path, list[DocumentRecord]]:
-        """Where the pages of documents on the shelf lie that the current model read alone, by file.
+    def restore(self, owner: str, document_id: int) -> DocumentRecord:
+        """Take back a removal. Raises DocumentNotFound for what never was there, or is gone for good."""
+        return restore_document(self.library, self.owner_id(owner), document_id)
 
-        Raises EngineError.
-        """
-        engine = self.engines.get(self.settings.model)
-        found: dict[Path, list[DocumentRecord]] = {}
-        if not isinstance(engine, Keeper):
-            return found
-        owner_id = self.owner_id(owner)
-        known = self.library.token_counts(owner_id, engine.model.tokenizer)
-        for document in self.library.documents(owner_id):
-            if document.id in known:
-                opening, text = prompts.document_parts(engine, self.library, document)
-                shared = set(engine.kept_files(opening))
-                for path in engine.kept_files(text):
-                    if path not in shared:
-                        found.setdefault(path, []).append(document)
-        return found
+    def removed(self, owner: str) -> list[tuple[DocumentRecord, str]]:
+        return removed_documents(self.library, self.owner_id(owner))
+
+    def tag(
+        self, owner: str, document_ids: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """Raises DocumentNotFound, TagInvalid, and then changes nothing."""
+        change_tags(self.library, self.owner_id(owner), document_ids, add=add, remove=remove)
+
+    def search(self, owner: str, query: str, document_ids: Sequence[int] | None = None, *, limit: int = LIMIT) -> Found:
+        """Full text, exact counts. Raises DocumentNotFound."""
+        return search(self.library, self.owner_id(owner), query, document_ids, limit=limit)
 
     def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
         return self.library.rename_document(self.owner_id(owner), document_id, title, authors)

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from app.errors import JobNotFound, LecternError
 from app.library.records import JobRecord
+from app.library.search import index_pending
 from app.reading.desk import ENDED, Desk
 from app.reading.work import Interrupted, Telling, answer, read
 from engine.errors import EngineError
@@ -168,6 +169,8 @@ class Runner:
         try:
             self._desk.engines.get(self._desk.settings.model, lambda _: self._give_way())
             # one book a step: a question may wait
+            if index_pending(self._desk.library, most=1):
+                return True
             self._prepared = not self._desk.count_tokens(most=1)
         except Interrupted:
             pass

@@ -39,12 +39,20 @@ class ShelfItem:
     year: int | None = None
     words: int | None = None
     identifiers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    used: str | None = None
 
 
 def shelf_item(
-    document: DocumentRecord, job: JobRecord | None, reading: ReadingRecord | None, tokens: int | None
+    document: DocumentRecord,
+    job: JobRecord | None,
+    reading: ReadingRecord | None,
+    tokens: int | None,
+    tags: tuple[str, ...] = (),
+    used: str | None = None,
 ) -> ShelfItem:
-    """``job``: the document's last reading job; ``reading``: of the current model; ``tokens``: in its tokenizer."""
+    """``job``: the document's last reading job; ``reading``: of the current model; ``tokens``: in its tokenizer;
+    ``used``: when it was last asked about."""
     state = _state(job, reading)
     running = job if state == "reading" else None
     return ShelfItem(
@@ -68,6 +76,8 @@ def shelf_item(
         year=document.year,
         words=document.words,
         identifiers=document.identifiers,
+        tags=tags,
+        used=used,
     )
 
 

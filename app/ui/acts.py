@@ -190,6 +190,10 @@ class Acts:
     def remove(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.remove(owner, _id(data, "id")), "shelf", "composer")
 
+    def restore(self, seat: Seat, data: Payload) -> Changes:
+        """Take a removal back."""
+        return self._do(seat, lambda owner: self._desk.restore(owner, _id(data, "id")), "shelf", "composer")
+
     def dismiss(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.dismiss(owner, _id(data, "id")), "shelf")
 

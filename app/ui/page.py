@@ -87,6 +87,7 @@ class Page:
         on("shelf", "stop", self._act(lambda seat, data, session: acts.stop_reading(seat, data)), SHELF)
         on("shelf", "resume", self._act(lambda seat, data, session: acts.resume(seat, data)), SHELF)
         on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
+        on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
         on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session)), TALK)
         on("threads", "begin", self._act(lambda seat, data, session: acts.begin(seat, session)), ["composer", "notes"])

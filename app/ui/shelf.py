@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from app.reading.desk import Desk
     from app.reading.shelf import ShelfItem
 
+# of a search: what a box of one line can show
+QUERY_LIMIT = 200
+HITS = 30
+
 log = logging.getLogger(__name__)
-EVENTS = ("changed", "choose", "stop", "resume", "remove", "dismiss")
+EVENTS = ("changed", "choose", "stop", "resume", "remove", "restore", "dismiss")
 
 
 class Shelf:
@@ -36,7 +41,10 @@ class Shelf:
         def refuse_large(said: Any) -> Payload:
             return self.refuse_large(said if isinstance(said, dict) else {})
 
-        return panel("shelf", events=EVENTS, server=[add_file, refuse_large])
+        def find(said: Any) -> Payload:
+            return self.find(said if isinstance(said, dict) else {})
+
+        return panel("shelf", events=EVENTS, server=[add_file, refuse_large, find])
 
     def show(self, owner: str) -> Payload:
         return digest(
@@ -88,6 +96,18 @@ class Shelf:
             return {"note": trouble(error)}
         return {}
 
+    def find(self, said: Payload) -> Payload:
+        """Where a text stands: said {"visitor", "query"}, returns {"query", "count", "hits"}, each hit with its book,
+        place and snippet in three parts."""
+        owner, query = Seat.read(said).owner(space=self._space), str(said.get("query", ""))[:QUERY_LIMIT].strip()
+        if owner is None or not query:
+            return {"query": query, "count": 0, "hits": []}
+        try:
+            found = self._desk.search(owner, query, limit=HITS)
+        except Exception as error:
+            return {"query": query, "count": 0, "hits": [], "note": trouble(error)}
+        return {"query": query, "count": found.count, "hits": [asdict(hit) for hit in found.hits]}
+
 
 def _item(item: ShelfItem) -> Payload:
     # coarse times: a shelf is sent again only when a reader could see the difference
@@ -106,6 +126,9 @@ def _item(item: ShelfItem) -> Payload:
         "progress": round(item.progress, 3),
         "seconds_left": None if seconds is None else round(seconds / step) * step,
         "job": item.job_id,
+        "characters": item.characters,
+        "used": item.used,
+        "tags": list(item.tags),
     }
 
 

@@ -38,7 +38,93 @@
     const heading = h("h2", { id: "shelf-heading" });
     const count = h("span", { class: "count" });
     const cards = h("ul", { class: "cards", aria: { labelledby: "shelf-heading" } });
-    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, cards);
+    const finder = h("div", { class: "finder" });
+    const results = h("section", { class: "hits", hidden: true, aria: { live: "polite" } });
+    const back = h("div", { class: "undo", role: "status", hidden: true });
+    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, back, cards, results);
+
+    // ---- finding: titles at once, here; the full text a moment later, there
+    let wanted = "", tagged = null, found = null, asked = 0, undone = null;
+    let order = Lectern.store.read("localStorage", "order") || "added";
+    const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value) });
+    const sorter = h("select", { class: "order-box", onchange: () => { order = sorter.value; Lectern.store.write("localStorage", "order", order); draw(); } });
+    const chips = h("div", { class: "chips" });
+    finder.append(h("div", { class: "finder-row" }, box, sorter), chips);
+    const orders = {
+      added: () => 0,
+      title: (a, b) => (a.title || a.filename).localeCompare(b.title || b.filename, Lectern.language(), { numeric: true }),
+      author: (a, b) => (a.author ? 0 : 1) - (b.author ? 0 : 1) || (a.author || "").localeCompare(b.author || "", Lectern.language()),
+      used: (a, b) => (b.used || "").localeCompare(a.used || ""),
+      size: (a, b) => b.characters - a.characters,
+    };
+
+    function seek(text) {
+      wanted = text.trim();
+      found = null;
+      const mine = ++asked;
+      draw();
+      if (!wanted) return;
+      setTimeout(async () => {
+        if (mine !== asked) return;
+        let answer;
+        try {
+          await Lectern.arrived;
+          answer = await gradio.server.find({ visitor: seat.visitor, query: wanted });
+        } catch (error) {
+          console.warn("lectern: the search was not answered", error);
+          answer = { count: 0, hits: [] };
+        }
+        // an older search must not write over a newer one
+        if (mine !== asked) return;
+        if (answer.note) Lectern.say("notes", "show", answer.note);
+        found = answer;
+        draw();
+      }, 180);
+    }
+
+    function shown() {
+      const words = wanted.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+      const says = (item) => [item.title, item.author, item.filename, ...(item.tags || [])].join(" ").toLocaleLowerCase();
+      return items
+        .filter((item) => (!tagged || (item.tags || []).includes(tagged)) && words.every((word) => says(item).includes(word)))
+        .sort(orders[order] || orders.added);
+    }
+
+    function drawFinder() {
+      finder.hidden = !items.length;
+      if (box.placeholder !== t("shelf.find")) { box.placeholder = t("shelf.find"); box.setAttribute("aria-label", t("shelf.find")); }
+      const names = Object.keys(orders).map((name) => [name, { name, text: t("shelf." + "order_" + name) }]);
+      keyed(sorter, names, ({ name, text }) => h("option", { value: name }, text));
+      sorter.value = order;
+      sorter.setAttribute("aria-label", t("shelf.order"));
+      const all = [...new Set(items.flatMap((item) => item.tags || []))].sort();
+      if (!all.includes(tagged)) tagged = null;
+      chips.setAttribute("aria-label", t("shelf.tags"));
+      keyed(chips, all.map((name) => [name, { name, on: name === tagged }]), ({ name, on }) =>
+        h("button", { type: "button", class: `chip${on ? " on" : ""}`, title: t("shelf.tag", { name }), aria: { pressed: String(on) }, data: { focus: "chip" },
+          onclick: () => { tagged = on ? null : name; draw(); } }, name));
+      // it may have come back another way, and a removal takes a moment to show
+      if (undone?.gone && there(undone.id)) undone = null;
+      else if (undone && !there(undone.id)) undone.gone = true;
+      back.hidden = undone === null;
+      if (undone) {
+        back.replaceChildren(h("span", {}, t("shelf.removed", { title: undone.title })),
+          button(null, t("shelf.undo"), () => { const { id } = undone; undone = null; send("restore", { id }); draw(); }, { text: t("shelf.undo") }));
+      }
+    }
+
+    function drawResults() {
+      results.hidden = !wanted;
+      if (!wanted) { results.replaceChildren(); return; }
+      if (!found) { results.replaceChildren(h("p", { class: "fine" }, t("shelf.find_searching"))); return; }
+      const head = found.count ? t("shelf.find_count", { n: found.count }) : t("shelf.find_none");
+      results.replaceChildren(h("p", { class: "fine" }, head), ...found.hits.map((hit) => {
+        const place = [hit.page === null ? "" : t("shelf.find_page", { n: hit.page }), hit.chapter || ""].filter(Boolean).join(" · ");
+        return h("button", { type: "button", class: "hit", title: t("shelf.find_in", { title: hit.title }), onclick: () => choose([hit.document]) },
+          h("span", { class: "hit-place" }, h("b", {}, hit.title), place && h("span", {}, place)),
+          h("span", { class: "hit-text" }, hit.before, h("mark", {}, hit.match), hit.after));
+      }));
+    }
 
     // ---- files on their way in
     async function take(files) {
@@ -128,7 +214,8 @@
             h("span", { class: "card-facts" }, item.author && h("span", { class: "card-author", title: item.author }, item.author),
               size && h("span", { class: "card-size" }, size)),
             h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
-              said.more && h("span", { class: "state-more" }, said.more)))),
+              said.more && h("span", { class: "state-more" }, said.more)),
+            item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
         (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
@@ -137,7 +224,7 @@
         h("div", { class: "card-actions" }, remove, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),
-          h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },
+          h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; undone = { id: item.id, title }; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },
             { text: t("shelf.remove_yes"), kind: "danger", data: { focus: "yes" } }),
           button(null, t("shelf.remove_no"), () => { asking = null; draw(); focusIn(item.id, "remove"); },
             { text: t("shelf.remove_no"), data: { focus: "no" } }))));
@@ -176,12 +263,14 @@
       const opening = (entry) => !items.some((item) => item.state === "unread" && item.filename === entry.name);
       for (const entry of [...arriving.values()].filter(opening)) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
       for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
-      for (const item of items) {
+      for (const item of shown()) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id }]);
       }
       const makers = { coming, refused, book: card };
       keyed(cards, entries, (data) => makers[data.kind](data));
-      const empty = !entries.length;
+      const empty = !items.length && !entries.length;
+      drawFinder();
+      drawResults();
       root.classList.toggle("empty", empty && value.ready === true);
       heading.textContent = t("shelf.title");
       count.textContent = items.length ? Lectern.number(items.length) : "";

@@ -62,7 +62,7 @@ def test_no_template_takes_a_value(blocks: gr.Blocks) -> None:
 
 def test_every_event_is_private_and_waits_for_nobody(blocks: gr.Blocks) -> None:
     handlers = list(blocks.fns.values())
-    assert len(handlers) == 17
+    assert len(handlers) == 18
     for handler in handlers:
         if handler.targets[0][1] != "unload":
             assert handler.api_visibility == "private"

@@ -102,3 +102,22 @@ def test_a_visitor_that_a_space_does_not_know_adds_nothing(desk: Desk, inbox: Pa
     assert shelf.add_file({"visitor": visitor, "path": str(path), "name": "book.txt"})["id"] == 1
     assert len(desk.shelf(f"visitor:{visitor}")) == 1
     assert desk.shelf(LOCAL) == []
+
+
+def test_finding_is_for_ones_own_shelf_and_never_fails(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=True)
+    mine, other = new_visitor(), new_visitor()
+    path = upload(inbox, "whale.txt", b"Chapter 1. Loomings\n\nA white whale & <b>C++</b>.\n")
+    shelf.add_file({"visitor": mine, "path": str(path), "name": "whale.txt"})
+    found = shelf.find({"visitor": mine, "query": "  WHITE whale "})
+    assert found["count"] == 1
+    (hit,) = found["hits"]
+    assert (hit["document"], hit["before"], hit["match"]) == (1, "A ", "white whale")
+    assert shelf.find({"visitor": mine, "query": "c++"})["count"] == 1
+    for said in (
+        {"visitor": other, "query": "whale"},
+        {"query": "whale"},
+        {"visitor": mine},
+        {"visitor": mine, "query": 7},
+    ):
+        assert shelf.find(said)["count"] == 0
