@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port to listen on (LECTERN_PORT)")
     add = command("add", "Put files on the shelf; they wait to be read.")
     add.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    add.add_argument(
+        "--encoding", metavar="NAME", help="of text files whose content tells the wrong one: gb18030, big5, …"
+    )
     command("list", "List the shelf.")
     read = command("read", "Read documents now, all that are not read yet if none is named.")
     read.add_argument("documents", nargs="*", metavar="DOC", type=_id)

@@ -224,3 +224,8 @@ def _first(db: Database) -> None:
 def _quotes(db: Database) -> None:
     # what an answer quotes, found in the texts or not; null where nobody has looked yet
     db.execute("ALTER TABLE turns ADD COLUMN quotes TEXT")
+
+
+@MIGRATIONS(name="0003_chapter_kind")
+def _chapter_kind(db: Database) -> None:
+    db.execute("ALTER TABLE chapters ADD COLUMN kind TEXT NOT NULL DEFAULT 'body'")
