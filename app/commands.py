@@ -10,17 +10,16 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from app.cli import INTERRUPTED, TERMINATED, sampling
+from app.documents.transcode import utf8_copy
 from app.errors import DocumentError
-from app.library.records import Added, EventRecord, TurnRecord
+from app.library.records import EventRecord, TurnRecord
 from app.library.store import Library
 from app.reading.desk import Desk
 from app.reading.engines import EngineFactory
@@ -61,7 +60,8 @@ def add(settings: Settings, options: argparse.Namespace) -> int:
             row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
             told.append(row)
             try:
-                added = _add(desk, path, options.encoding)
+                with utf8_copy(path, options.encoding) as copy:
+                    added = desk.add(OWNER, copy, path.name)
             except DocumentError as error:
                 row["error"] = str(error)
                 _complain(str(error))
@@ -76,24 +76,6 @@ def add(settings: Settings, options: argparse.Namespace) -> int:
     if problem is not None:
         _complain(str(problem))
     return 1 if problem is not None or any(row["error"] for row in told) else 0
-
-
-def _add(desk: Desk, path: Path, encoding: str | None) -> Added:
-    if encoding is None:
-        return desk.add(OWNER, path, path.name)
-    from app.documents import encoding as encodings
-    from app.documents import parse
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "text"
-        try:
-            parse.refuse_encoding(path, path.name)
-            # kept as UTF-8: whoever reads the file again, now or after an update, needs no name of an encoding
-            copy.write_bytes(encodings.to_utf8(path, path.name, encoding))
-        except DocumentError as error:
-            desk.refuse(OWNER, path.name, error)
-            raise
-        return desk.add(OWNER, copy, path.name)
 
 
 def shelf(settings: Settings, options: argparse.Namespace) -> int:
