@@ -114,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port to listen on (LECTERN_PORT)")
     add = command("add", "Put files on the shelf; they wait to be read.")
     add.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    add.add_argument(
+        "--encoding", metavar="NAME", help="of text files whose content tells the wrong one: gb18030, big5, …"
+    )
     command("list", "List the shelf.")
     edit = command("edit", "Correct what the shelf says of a document; nothing is read again.")
     edit.add_argument("document", metavar="DOC", type=_id)

@@ -18,6 +18,7 @@ from typing import Any
 
 from app import corrections
 from app.cli import INTERRUPTED, TERMINATED, sampling
+from app.documents.transcode import utf8_copy
 from app.errors import DocumentError
 from app.library.records import EventRecord, TurnRecord
 from app.library.store import Library
@@ -61,7 +62,8 @@ def add(settings: Settings, options: argparse.Namespace) -> int:
             row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
             told.append(row)
             try:
-                added = desk.add(OWNER, path, path.name)
+                with utf8_copy(path, options.encoding) as copy:
+                    added = desk.add(OWNER, copy, path.name)
             except DocumentError as error:
                 row["error"] = str(error)
                 _complain(str(error))

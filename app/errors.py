@@ -10,6 +10,9 @@ LecternError
 │   ├── DocumentDamaged(filename, reason)
 │   ├── DocumentWithoutText(filename, pages)
 │   ├── DocumentNotText(filename)
+│   ├── EncodingWrong(filename, encoding, position)
+│   ├── EncodingUnknown(filename, encoding)
+│   ├── EncodingPointless(filename)
 │   └── ParserFailed(filename, reason)
 ├── NotFound(id)
 │   ├── DocumentNotFound(id)
@@ -139,6 +142,40 @@ class DocumentNotText(DocumentError):
             f"“{self.filename}” is not a text file, whatever its name says. "
             "Give it the suffix of its real type, or save it as plain text."
         )
+
+
+class EncodingWrong(DocumentError):
+    """The bytes cannot be read in the encoding that was named; ``position`` is the first that cannot."""
+
+    def __init__(self, filename: str, encoding: str, position: int) -> None:
+        super().__init__(filename, encoding, position)
+        self.encoding = encoding
+        self.position = position
+
+    def __str__(self) -> str:
+        return (
+            f"“{self.filename}” is not in {self.encoding}: its byte {self.position:,} has no meaning there. "
+            "Name another encoding, or none to have it told by the content."
+        )
+
+
+class EncodingUnknown(DocumentError):
+    def __init__(self, filename: str, encoding: str) -> None:
+        super().__init__(filename, encoding)
+        self.encoding = encoding
+
+    def __str__(self) -> str:
+        return (
+            f"“{self.filename}” cannot be read as {self.encoding!r}: no encoding of that name is known. "
+            "Some that are: utf-8, utf-16, gb18030, big5, shift-jis, euc-jp, euc-kr, cp1252, cp1251."
+        )
+
+
+class EncodingPointless(DocumentError):
+    """An encoding was named for a file that says itself how it is to be read."""
+
+    def __str__(self) -> str:
+        return f"“{self.filename}” is no plain text: it needs no encoding. Add it without one."
 
 
 class ParserFailed(DocumentError):

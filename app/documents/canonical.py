@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.documents.model import Chapter, Document, Format, Page, Paragraph
+from app.documents import matter
+from app.documents.model import Chapter, Document, Format, Kind, Page, Paragraph
 
 _NEWLINE = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
 _SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")
@@ -37,11 +38,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heading:
-    """A chapter begins at the block ``index``; one past the last block is allowed (an empty chapter)."""
+    """A chapter begins at the block ``index``; one past the last block is allowed (an empty chapter).
+
+    kind: None lets the title and the place tell (``matter``).
+    """
 
     index: int
     title: str
     level: int
+    kind: Kind | None = None
 
 
 def clean(text: str) -> str:
@@ -118,6 +123,8 @@ def assemble(
     starts.append(len(text))
     begins = [min(starts[heading.index], len(text)) for heading in headings]
     ends = [*begins, len(text)][1:]
+    places = [(h.title, h.level, start / max(len(text), 1), h.kind) for h, start in zip(headings, begins, strict=True)]
+    kinds = matter.kinds(places)
     return Document(
         title=title,
         authors=authors,
@@ -125,8 +132,8 @@ def assemble(
         format=format,
         text=text,
         chapters=tuple(
-            Chapter(title=heading.title, level=heading.level, start=start, end=end)
-            for heading, start, end in zip(headings, begins, ends, strict=True)
+            Chapter(title=heading.title, level=heading.level, start=start, end=end, kind=kind)
+            for heading, start, end, kind in zip(headings, begins, ends, kinds, strict=True)
         ),
         paragraphs=tuple(paragraphs),
         pages=_pages(page_starts, page_count, len(text)),

@@ -9,6 +9,9 @@ from __future__ import annotations
 import codecs
 import contextlib
 import re
+from pathlib import Path
+
+from app.errors import DocumentUnreadable, EncodingUnknown, EncodingWrong
 
 SAMPLE = 48 * 1024
 
@@ -22,6 +25,14 @@ _MARKS = (
 _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "euc_jp", "euc_kr")
 _SINGLE_BYTE = ("cp1252", "cp1250", "cp1251", "koi8_r", "iso8859_7", "cp1254", "cp1255", "cp1256")
 _DEFAULT = "cp1252"
+_SUPERSETS = {
+    **dict.fromkeys(("iso-8859-1", "latin-1", "latin1", "ascii", "us-ascii"), "cp1252"),
+    **dict.fromkeys(("gb2312", "gbk", "gb-2312", "cp936", "x-gbk"), "gb18030"),
+    **dict.fromkeys(("shift-jis", "shift-jisx0213", "sjis", "x-sjis", "windows-31j"), "cp932"),
+    **dict.fromkeys(("big5", "big-5"), "big5hkscs"),
+    **dict.fromkeys(("ks-c-5601-1987", "euc-kr"), "cp949"),
+    "iso-8859-9": "cp1254",
+}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _MAGIC = (
@@ -61,14 +72,41 @@ class NotText(ValueError):
     """The bytes are no text in any encoding that is known here."""
 
 
-def decode(data: bytes) -> str:
-    """The text of the bytes, without a byte order mark; broken sequences become U+FFFD. Raises NotText."""
-    return data.decode(detect(data), errors="replace")
+def decode(data: bytes, encoding: str | None = None, filename: str = "") -> str:
+    """The text of the bytes, without a byte order mark; broken sequences become U+FFFD.
+
+    encoding: what a reader says it is; bytes that it cannot read raise EncodingWrong. Raises NotText.
+    """
+    if encoding is None:
+        return data.decode(detect(data), errors="replace")
+    try:
+        return data.decode(usual_name(encoding)).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise EncodingWrong(filename, encoding, error.start) from None
+    except (LookupError, ValueError):
+        raise EncodingUnknown(filename, encoding) from None
+
+
+def to_utf8(path: Path, filename: str, encoding: str) -> bytes:
+    """A file of that encoding as UTF-8. Raises EncodingWrong, EncodingUnknown, DocumentUnreadable."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DocumentUnreadable(filename, error.strerror or type(error).__name__) from None
+    return decode(data, encoding, filename).encode("utf-8", "replace")
+
+
+def usual_name(name: str) -> str:
+    """The codec that files called ``name`` are really in: supersets that programs write under the older names."""
+    name = name.strip().lower().replace("_", "-")
+    return _SUPERSETS.get(name, name)
 
 
 def detect(data: bytes) -> str:
     """The name of the codec that reads the bytes best. Raises NotText for binary data."""
     sample = _sample(data)
+    if b"\x1b$" in sample and not _HIGH.search(sample):
+        return "iso2022_jp"
     if (codec := _unicode(sample)) is not None:
         return codec
     try:

@@ -7,80 +7,22 @@ from __future__ import annotations
 
 import posixpath
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
 from app.documents import gutenberg, headings, language, metadata, naming, xhtml
+from app.documents.archive import Archive
 from app.documents.canonical import Block, Heading, assemble, one_line
 from app.documents.model import Document
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentEncrypted, DocumentWithoutText
 
-FILE_LIMIT = 32 * 2**20  # bytes of one file, unpacked
-TOTAL_LIMIT = 256 * 2**20  # of all that are read
-ENTRY_LIMIT = 20_000
-
 _FONT_OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 _TEXT_TYPES = ("application/xhtml+xml", "text/html", "application/xml", "text/xml", "text/x-oeb1-document")
-
-
-class _Archive:
-    """The files of a ZIP by their names. Raises DocumentDamaged, DocumentEncrypted."""
-
-    def __init__(self, stream: BinaryIO, filename: str) -> None:
-        self._filename = filename
-        self._left = TOTAL_LIMIT
-        try:
-            self._zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-            raise DocumentDamaged(filename, f"it is no EPUB: {str(error).rstrip('.').lower()}") from None
-        if len(self._zip.filelist) > ENTRY_LIMIT:
-            raise DocumentDamaged(filename, f"it holds more than {ENTRY_LIMIT:,} files")
-        self._names: dict[str, str] = {}
-        for name in self._zip.namelist():
-            self._names.setdefault(name.lower(), name)
-            # names that are UTF-8 without saying so
-            try:
-                self._names.setdefault(name.encode("cp437").decode("utf-8").lower(), name)
-            except UnicodeError:
-                continue
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of a file, None if there is none of that name."""
-        stored = self._names.get(name.lower())
-        if stored is None:
-            return None
-        info = self._zip.getinfo(stored)
-        if info.flag_bits & 1:
-            raise DocumentEncrypted(self._filename)
-        limit = min(FILE_LIMIT, self._left)
-        try:
-            # the sizes in the archive's own list may lie: count what comes out
-            with self._zip.open(info) as file:
-                data = file.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
-            raise DocumentDamaged(self._filename, f"{name}: {str(error) or type(error).__name__}") from None
-        if len(data) > limit:
-            raise DocumentDamaged(self._filename, f"{name} unpacks to more than {limit / 2**20:,.0f} MB")
-        self._left -= len(data)
-        return data
-
-    def tree(self, name: str) -> etree._Element | None:
-        """The root of a markup file, None if there is none or nothing can be made of it."""
-        data = self.read(name)
-        if data is None or not data.strip():
-            return None
-        try:
-            return xhtml.parse_tree(data)
-        except xhtml.NotMarkup:
-            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +60,7 @@ class _Book:
 def parse(path: Path, filename: str) -> Document:
     """Raises DocumentDamaged, DocumentEncrypted, DocumentWithoutText, DocumentEmpty."""
     with path.open("rb") as stream:
-        archive = _Archive(stream, filename)
+        archive = Archive(stream, filename, "EPUB")
         _refuse_drm(archive, filename)
         package = _package(archive, filename)
         navigation = next((path for path, _, properties in package.items.values() if "nav" in properties.split()), None)
@@ -150,7 +92,7 @@ def parse(path: Path, filename: str) -> Document:
     return replace(found, year=package.year, identifiers=package.identifiers, cover=picture)
 
 
-def _refuse_drm(archive: _Archive, filename: str) -> None:
+def _refuse_drm(archive: Archive, filename: str) -> None:
     """Obfuscated fonts are no lock; anything else that is encrypted is."""
     root = archive.tree("META-INF/encryption.xml")
     if root is None:
@@ -161,7 +103,7 @@ def _refuse_drm(archive: _Archive, filename: str) -> None:
             raise DocumentEncrypted(filename)
 
 
-def _package(archive: _Archive, filename: str) -> _Package:
+def _package(archive: Archive, filename: str) -> _Package:
     container = archive.tree("META-INF/container.xml")
     if container is None:
         raise DocumentDamaged(filename, "it is no EPUB: META-INF/container.xml is missing")
@@ -192,7 +134,7 @@ def _facts(root: etree._Element) -> tuple[int | None, tuple[str, ...]]:
     return metadata.year_of(published), metadata.named(_visible(e) for e in _all(root, "identifier"))
 
 
-def _cover(archive: _Archive, package: _Package) -> bytes:
+def _cover(archive: Archive, package: _Package) -> bytes:
     """The picture that the package calls its cover, made small; b"" where it names none."""
     named = next((path for path, _, properties in package.items.values() if "cover-image" in properties.split()), None)
     if named is None:
@@ -211,7 +153,7 @@ def _cover(archive: _Archive, package: _Package) -> bytes:
     return cover.of_image(data) if data else b""
 
 
-def _read(archive: _Archive, package: _Package, navigation: str | None) -> _Book:
+def _read(archive: Archive, package: _Package, navigation: str | None) -> _Book:
     book = _Book()
     for item in package.spine:
         path, media, _ = package.items[item]
@@ -247,7 +189,7 @@ def _chapters(book: _Book, entries: Sequence[_Entry], title: str) -> list[Headin
     return sorted(marks, key=lambda mark: mark.index)
 
 
-def _nav_entries(archive: _Archive, path: str | None) -> list[_Entry]:
+def _nav_entries(archive: Archive, path: str | None) -> list[_Entry]:
     """The entries of an EPUB 3 navigation document."""
     root = archive.tree(path) if path else None
     if root is None or path is None:
@@ -273,7 +215,7 @@ def _list_entries(top: etree._Element, folder: str, path: str) -> Iterator[_Entr
         stack.extend((child, deeper) for child in reversed(element))
 
 
-def _ncx_entries(archive: _Archive, path: str | None) -> list[_Entry]:
+def _ncx_entries(archive: Archive, path: str | None) -> list[_Entry]:
     """The entries of an EPUB 2 table of contents."""
     root = archive.tree(path) if path else None
     if root is None or path is None:

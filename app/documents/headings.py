@@ -51,9 +51,16 @@ _ORDINAL = re.compile(
 )
 _HAN_KINDS = {
     **dict.fromkeys("回章节節话話折幕", "chapter"),
-    **dict.fromkeys("卷部篇集编編册冊", "book"),
+    **dict.fromkeys("卷篇集编編册冊", "book"),
+    "部": "part",
 }
 _CHINESE = re.compile(rf"第\s*(?P<number>{numerals.HAN})\s*(?P<kind>[{''.join(_HAN_KINDS)}])(?P<rest>.*)", re.DOTALL)
+# 卷二, 卷之三, 上卷: only with a space or nothing after it, as 卷 is a word of prose too
+_VOLUME = re.compile(
+    rf"(?:卷\s*之?(?P<number>{numerals.HAN})|(?P<third>[上中下])(?P<kind>[卷部篇册冊]))"
+    r"(?:[\s　：:·]+(?P<rest>.{1,30}))?",
+    re.DOTALL,
+)
 _KOREAN = re.compile(r"제\s*(?P<number>\d{1,4})\s*(?P<kind>[장부편])(?P<rest>.*)", re.DOTALL)
 _ROMAN = re.compile(r"(?P<number>[IVXLC]{1,8})(?:\.?|(?P<sep>\.)\s+(?P<rest>\S.*))", re.DOTALL)
 _SPECIAL = re.compile(
@@ -63,7 +70,7 @@ _SPECIAL = re.compile(
     re.IGNORECASE,
 )
 _HAN_SPECIAL = re.compile(
-    r"(?:楔子|引子|序[章言幕]?|自序|前言|尾[声聲]|[后後][记記]|[终終]章|番外|附[录錄]|結語|结语|跋)"
+    r"(?:楔子|引子|序[章言幕]?|自序|前言|尾[声聲]|[后後][记記]|[终終]章|番外[篇編编]?[一二三四五六七八九十\d]{0,3}|附[录錄]|結語|结语|跋)"
     r"(?:[\s　：:].{0,30})?"
 )
 _CONTENTS = frozenset(
@@ -109,6 +116,9 @@ def match(text: str, index: int = 0) -> Mark | None:
             return None
         kind = _HAN_KINDS.get(found["kind"], "book" if found["kind"] in "부편" else "chapter")
         return Mark(index, kind, numerals.number(found["number"]), text, rest.strip(" 　：:·.、"))
+    if (found := _VOLUME.fullmatch(text)) and not re.search("[，。；！？]", found["rest"] or ""):
+        number = "上中下".index(found["third"]) + 1 if found["third"] else numerals.number(found["number"])
+        return Mark(index, _HAN_KINDS[found["kind"] or "卷"], number, text, (found["rest"] or "").strip())
     if found := _NUMBERED.match(text) or _ORDINAL.match(text):
         separator, rest = found["sep"] or "", found["rest"] or ""
         starts_sentence = bool(rest) and not separator.strip() and (rest[0].islower() or rest[0] in ",;)")
@@ -125,8 +135,10 @@ def match(text: str, index: int = 0) -> Mark | None:
     return None
 
 
-def find(blocks: Sequence[str], *, bare: bool = True) -> list[Heading]:
+def find(blocks: Sequence[str], *, bare: bool = True, contents_too: bool = False) -> list[Heading]:
     """The chapters of a text given by its paragraphs, in order. Empty if none can be told.
+
+    contents_too: give the table of contents a heading of its own, of the kind "front".
 
     bare: whether paragraphs that are a number only ("IV", "12") may be headings; not so where figures and tables
     leave such paragraphs behind.
@@ -144,7 +156,11 @@ def find(blocks: Sequence[str], *, bare: bool = True) -> list[Heading]:
     if sum(mark.number is not None for mark in marks) < 2 and not contents.entries:
         skip = contents.blocks | lists
         marks = (_roman(blocks, skip) if bare else []) or [mark for mark in marks if mark.number is not None]
-    return _headings(blocks, _with_entries(blocks, marks, contents))
+    found = _headings(blocks, _with_entries(blocks, marks, contents))
+    if contents_too and contents.blocks and found and (first := min(contents.blocks)) < found[0].index:
+        title = one_line(blocks[first]) if key(blocks[first]) in _CONTENTS else "Contents"
+        found.insert(0, Heading(index=first, title=title, level=1, kind="front"))
+    return found
 
 
 def key(text: str) -> str:
@@ -220,6 +236,7 @@ def _in_sequence(marks: Sequence[Mark]) -> list[Mark]:
     """Drop the numbered marks that do not go on counting: "第四回中…" after 第五回 is a mention, not a heading."""
     kept: list[Mark] = []
     last: dict[str, int] = {}
+    order = _ranks(marks)
     for n, mark in enumerate(marks):
         if mark.number is not None:
             before = last.get(mark.kind)
@@ -231,7 +248,7 @@ def _in_sequence(marks: Sequence[Mark]) -> list[Mark]:
             if before == 1 and mark.number == 1 and kept and kept[-1].number == 1 and kept[-1].kind == mark.kind:
                 kept.pop()  # a title page repeats the first heading
             last[mark.kind] = mark.number
-            for kind in [k for k in last if _RANKS.get(k, 3) > _RANKS.get(mark.kind, 3)]:
+            for kind in [k for k in last if order[k] > order[mark.kind]]:
                 del last[kind]
         kept.append(mark)
     return kept
@@ -273,7 +290,8 @@ def _with_entries(blocks: Sequence[str], marks: Sequence[Mark], contents: _Conte
 
 def _headings(blocks: Sequence[str], marks: Sequence[Mark]) -> list[Heading]:
     marks = _levelled_specials(marks)
-    ranks = sorted({_RANKS.get(mark.kind, 3) for mark in marks})
+    order = _ranks(marks)
+    ranks = sorted({order[mark.kind] for mark in marks})
     # a title page or a picture between heading and title is too rare to look further than the next paragraph
     bare = [mark for mark in marks if mark.number is not None and not mark.rest]
     taken = {mark.index for mark in marks}
@@ -285,8 +303,17 @@ def _headings(blocks: Sequence[str], marks: Sequence[Mark]) -> list[Heading]:
         title = one_line(mark.text).strip("*_ ")
         if below:
             title = f"{title.rstrip('.:')}. {below}" if title.isascii() else f"{title} {below}"
-        headings.append(Heading(index=mark.index, title=title, level=ranks.index(_RANKS.get(mark.kind, 3)) + 1))
+        headings.append(Heading(index=mark.index, title=title, level=ranks.index(order[mark.kind]) + 1))
     return headings
+
+
+def _ranks(marks: Sequence[Mark]) -> dict[str, float]:
+    """The rank of each kind. Books hold parts or parts hold books: the outer is what comes first and is rarer."""
+    ranks: dict[str, float] = {mark.kind: _RANKS.get(mark.kind, 3) for mark in marks}
+    divisions = [mark.kind for mark in marks if mark.kind in ("book", "part") and mark.number is not None]
+    if divisions and divisions.count(divisions[0]) * 2 < len(divisions):
+        ranks[divisions[0]] -= 0.5
+    return ranks
 
 
 def _levelled_specials(marks: Sequence[Mark]) -> list[Mark]:

@@ -24,9 +24,9 @@ _IMAGE = re.compile(r"!\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)
 _FIELD = re.compile(r"(title|authors?|lang|language)\s*:\s*(.*)", re.IGNORECASE)
 
 
-def parse(data: bytes, filename: str) -> Document:
-    """Raises DocumentNotText, DocumentEmpty."""
-    lines = plain.read(data, filename).expandtabs(4).split("\n")
+def parse(data: bytes, filename: str, *, encoding: str | None = None) -> Document:
+    """``encoding`` None tells it by the content. Raises DocumentNotText, DocumentEmpty, EncodingWrong."""
+    lines = plain.read(data, filename, encoding).expandtabs(4).split("\n")
     fields, lines = _front_matter(lines)
     blocks, marks = _blocks(lines)
     if not blocks:

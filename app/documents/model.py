@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-Format = Literal["txt", "md", "pdf", "epub"]
+Format = Literal["txt", "md", "pdf", "epub", "html", "fb2", "mobi", "docx", "odt", "rtf", "csv", "xlsx", "cbz", "image"]
+Kind = Literal["front", "body", "back"]
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -23,12 +24,14 @@ class Chapter:
 
     Chapters never overlap: a part (level 1) ends where its first chapter (level 2) begins, and what lies in the
     part is what follows up to the next chapter of its level. A contents entry that leads to a picture is empty.
+    ``kind`` tells contents, title pages, licences and indexes before ("front") and after ("back") from the "body".
     """
 
     title: str
     level: int
     start: int
     end: int
+    kind: Kind = "body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

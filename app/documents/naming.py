@@ -6,11 +6,13 @@ import re
 from pathlib import PurePath
 
 from app.documents.canonical import clean, one_line
+from app.documents.formats import SUFFIXES
 
 _SMALL_WORDS = "a an and as at but by for from in into nor of on or the to with de la le du des et und der die das"
 _SMALL = frozenset(_SMALL_WORDS.split())
 _ROLE = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*|,?\s*\b(?:\d{3,4}\??-(?:\d{3,4}\??)?|ed\.|eds\.|editor|translator)\s*$")
 _TITLE_LIMIT = 300
+_ENDINGS = re.compile(rf"(?:\.(?:{'|'.join(s[1:] for s in SUFFIXES)}|utf-?8|gb18030|gbk|big5))+$", re.IGNORECASE)
 _PARTICLE_WORDS = "de del della di da du la le van von der den ten ter el al bin ibn y e zu zum"
 _PARTICLES = frozenset(_PARTICLE_WORDS.split())
 _NO_NAME = re.compile(
@@ -30,7 +32,7 @@ def tidy_title(text: str | None) -> str:
 def title_from_filename(filename: str) -> str:
     """``war_and-peace (1).txt`` -> ``War and Peace``. Never empty."""
     stem = PurePath(filename.replace("\\", "/")).name
-    stem = re.sub(r"(?:\.(?:txt|text|md|markdown|pdf|epub|utf-?8|gb18030|gbk|big5))+$", "", stem, flags=re.IGNORECASE)
+    stem = _ENDINGS.sub("", stem)
     stem = re.sub(r"\s*\(\d+\)$", "", stem)
     words = re.sub(r"[_\-.+\s]+" if " " not in stem else r"[_\s]+", " ", clean(stem)).split()
     if words and all(word == word.lower() for word in words):

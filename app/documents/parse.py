@@ -5,28 +5,24 @@ from __future__ import annotations
 import stat
 from pathlib import Path, PurePath
 
+from app.documents.formats import BY_FORMAT, SUFFIXES
 from app.documents.model import Document, Format
 from app.errors import (
     DocumentDamaged,
     DocumentEmpty,
+    DocumentEncrypted,
     DocumentNotText,
     DocumentTooLarge,
     DocumentTypeUnknown,
     DocumentUnreadable,
+    EncodingPointless,
 )
 
 PARSER_VERSION = 2  # goes up whenever the same file would give another text
 FILE_LIMIT = 200 * 2**20  # bytes
-SUFFIXES: dict[str, Format] = {
-    ".txt": "txt",
-    ".text": "txt",
-    ".md": "md",
-    ".markdown": "md",
-    ".pdf": "pdf",
-    ".epub": "epub",
-}
 
 _HEAD = 4096
+_OFFICE_LOCKED = b"\xd0\xcf\x11\xe0"  # Office puts an encrypted document into a file of this kind
 _PDF_HEAD = 1024  # bytes within which "%PDF-" may stand
 
 
@@ -34,7 +30,8 @@ def refuse_at_the_door(path: Path, filename: str) -> Format:
     """The format of a file, from its suffix and its first bytes: fast, whatever its size.
 
     filename: the name its reader knows; its suffix counts, ``path`` may be called anything.
-    Raises DocumentTypeUnknown, DocumentUnreadable, DocumentEmpty, DocumentTooLarge, DocumentDamaged, DocumentNotText.
+    Raises DocumentTypeUnknown, DocumentUnreadable, DocumentEmpty, DocumentTooLarge, DocumentDamaged,
+    DocumentEncrypted, DocumentNotText.
     """
     suffix = PurePath(filename).suffix.lower()
     if suffix not in SUFFIXES:
@@ -52,12 +49,24 @@ def refuse_at_the_door(path: Path, filename: str) -> Format:
     except OSError as error:
         raise DocumentUnreadable(filename, error.strerror or type(error).__name__) from None
     format = SUFFIXES[suffix]
-    if format == "epub" and not head.startswith(b"PK\x03\x04"):
-        raise DocumentDamaged(filename, "it is no EPUB: not a ZIP archive")
+    info = BY_FORMAT[format]
+    if info.heads and not head.startswith(info.heads):
+        if head.startswith(_OFFICE_LOCKED) and format in ("docx", "xlsx"):
+            raise DocumentEncrypted(filename)
+        what = "not a ZIP archive" if b"PK\x03\x04" in info.heads else "its first bytes do not say so"
+        raise DocumentDamaged(filename, f"it is no {info.label}: {what}")
     if format == "pdf" and b"%PDF-" not in head[:_PDF_HEAD]:
         raise DocumentDamaged(filename, "it is no PDF: its first bytes do not say so")
-    if format in ("txt", "md"):
+    if info.text:
         _refuse_binary(head, filename)
+    return format
+
+
+def refuse_encoding(path: Path, filename: str) -> Format:
+    """As ``refuse_at_the_door``, for a file whose encoding is named: EncodingPointless for what is no text."""
+    format = refuse_at_the_door(path, filename)
+    if not BY_FORMAT[format].text:
+        raise EncodingPointless(filename)
     return format
 
 
@@ -71,31 +80,65 @@ def _refuse_binary(head: bytes, filename: str) -> None:
         raise DocumentNotText(filename) from None
 
 
-def parse_file(path: Path, filename: str) -> Document:
-    """Read one file whole. Raises the errors of ``refuse_at_the_door``, DocumentEncrypted, DocumentWithoutText.
+def parse_file(path: Path, filename: str, *, encoding: str | None = None) -> Document:
+    """Read one file whole.
 
-    Parsers of PDF and EPUB are large programs fed with strangers' data: call this in a process that may die.
+    encoding: of a text, where its content tells the wrong one. Raises the errors of ``refuse_at_the_door``,
+    DocumentEncrypted, DocumentWithoutText, EncodingWrong, EncodingUnknown; EncodingPointless for what is no text.
+    Parsers are large programs fed with strangers' data: call this in a process that may die.
     """
-    format = refuse_at_the_door(path, filename)
-    # each format's parser is imported here, so that whoever only asks for a format loads none of them
-    if format == "pdf":
-        from app.documents import pdf
-
-        document = pdf.parse(path, filename)
-    elif format == "epub":
-        from app.documents import epub
-
-        document = epub.parse(path, filename)
-    elif format == "md":
-        from app.documents import markdown
-
-        document = markdown.parse(path.read_bytes(), filename)
-    else:
-        from app.documents import plain
-
-        document = plain.parse(path.read_bytes(), filename)
+    format = refuse_at_the_door(path, filename) if encoding is None else refuse_encoding(path, filename)
     from app.documents import metadata
 
-    document = metadata.complete(document)
+    document = metadata.complete(_parse(format, path, filename, encoding))
     document.check()
     return document
+
+
+def _parse(format: Format, path: Path, filename: str, encoding: str | None) -> Document:
+    # each format's parser is imported here, so that whoever only asks for a format loads none of them
+    match format:
+        case "pdf":
+            from app.documents import pdf
+
+            return pdf.parse(path, filename)
+        case "epub":
+            from app.documents import epub
+
+            return epub.parse(path, filename)
+        case "md":
+            from app.documents import markdown
+
+            return markdown.parse(path.read_bytes(), filename, encoding=encoding)
+        case "html":
+            from app.documents import html
+
+            return html.parse(path.read_bytes(), filename, encoding=encoding)
+        case "docx":
+            from app.documents import docx
+
+            return docx.parse(path, filename)
+        case "odt":
+            from app.documents import odt
+
+            return odt.parse(path, filename)
+        case "rtf":
+            from app.documents import rtf
+
+            return rtf.parse(path.read_bytes(), filename)
+        case "fb2":
+            from app.documents import fb2
+
+            return fb2.parse(path.read_bytes(), filename)
+        case "csv":
+            from app.documents import tables
+
+            return tables.parse_csv(path.read_bytes(), filename, encoding=encoding)
+        case "xlsx":
+            from app.documents import tables
+
+            return tables.parse_xlsx(path, filename)
+        case _:
+            from app.documents import plain
+
+            return plain.parse(path.read_bytes(), filename, encoding=encoding)

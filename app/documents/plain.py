@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from app.documents import encoding, gutenberg, headings, language, naming
+from app.documents import encoding as encodings
+from app.documents import gutenberg, headings, language, naming
 from app.documents.canonical import Block, assemble, clean, is_wide, join_lines, one_line, wide_share
 from app.documents.model import Document
 from app.errors import DocumentEmpty, DocumentNotText
@@ -23,9 +24,9 @@ _BY = re.compile(r"(?:by|par|von|de)\s+(\S.{1,80})", re.IGNORECASE)
 _INDENT = re.compile("[ 　]*")
 
 
-def parse(data: bytes, filename: str) -> Document:
-    """Raises DocumentNotText, DocumentEmpty."""
-    text = read(data, filename)
+def parse(data: bytes, filename: str, *, encoding: str | None = None) -> Document:
+    """``encoding`` None tells it by the content. Raises DocumentNotText, DocumentEmpty, EncodingWrong."""
+    text = read(data, filename, encoding)
     lines = text.split("\n")
     frame = gutenberg.find_frame(lines)
     blocks = paragraphs([line for n, line in enumerate(lines) if frame.holds(n)])
@@ -36,7 +37,7 @@ def parse(data: bytes, filename: str) -> Document:
     body = "\n\n".join(blocks)
     return assemble(
         [Block(block) for block in blocks],
-        headings.find(blocks),
+        headings.find(blocks, contents_too=True),
         title=title or naming.title_from_filename(filename),
         authors=frame.authors or authors,
         language=language.from_tag(frame.language) or language.guess(body),
@@ -44,11 +45,11 @@ def parse(data: bytes, filename: str) -> Document:
     )
 
 
-def read(data: bytes, filename: str) -> str:
+def read(data: bytes, filename: str, encoding: str | None = None) -> str:
     """The clean text of a file. Raises DocumentNotText, DocumentEmpty."""
     try:
-        text = clean(encoding.decode(data))
-    except encoding.NotText:
+        text = clean(encodings.decode(data, encoding, filename))
+    except encodings.NotText:
         raise DocumentNotText(filename) from None
     if not text.strip(" \t\n　"):
         raise DocumentEmpty(filename)

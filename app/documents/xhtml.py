@@ -68,6 +68,20 @@ def parse_tree(data: bytes) -> etree._Element:
     return root
 
 
+def parse_html(text: str) -> etree._Element:
+    """The root of a web page. Nothing is fetched, broken markup is mended. Raises NotMarkup."""
+    # the text is decoded already: a declaration of another encoding must not count
+    data = re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace")
+    options = {"no_network": True, "huge_tree": False, "remove_comments": True, "remove_pis": True}
+    try:
+        root = etree.fromstring(data, etree.HTMLParser(encoding="utf-8", recover=True, **options))
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise NotMarkup(str(error)) from error
+    if root is None:
+        raise NotMarkup("no element")
+    return root
+
+
 def _expand(match: re.Match[bytes]) -> bytes:
     if match[1] in _XML_ENTITIES:
         return match[0]
@@ -159,8 +173,16 @@ class _Writer:
         lines = clean("".join(self._pieces)).split("\n")
         self._pieces.clear()
         lines = [line.expandtabs(4).rstrip() if self._pre else one_line(line) for line in lines]
-        text = "\n".join(line for line in lines if line.strip(" \u3000"))
-        if text:
-            if self._heading:
-                self.flow.headings.append((len(self.flow.paragraphs), self._heading))
-            self.flow.paragraphs.append(text)
+        group: list[str] = []
+        # blank lines part the paragraphs of preformatted text, and mean nothing elsewhere
+        for line in [*lines, None]:
+            if line and line.strip(" \u3000"):
+                group.append(line)
+            elif group and (line is None or self._pre):
+                self._paragraph("\n".join(group))
+                group = []
+
+    def _paragraph(self, text: str) -> None:
+        if self._heading:
+            self.flow.headings.append((len(self.flow.paragraphs), self._heading))
+        self.flow.paragraphs.append(text)

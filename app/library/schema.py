@@ -282,3 +282,8 @@ def _document_metadata(db: Database) -> None:
         db.execute(f"ALTER TABLE versions ADD COLUMN {column}")
     for column in ("year INTEGER", "language TEXT"):
         db.execute(f"ALTER TABLE documents ADD COLUMN {column}")
+
+
+@MIGRATIONS(name="0013_chapter_kind")
+def _chapter_kind(db: Database) -> None:
+    db.execute("ALTER TABLE chapters ADD COLUMN kind TEXT NOT NULL DEFAULT 'body'")

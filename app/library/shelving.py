@@ -118,9 +118,9 @@ def _version(db: Database, sha256: str, format: str, filename: str, parsed: Docu
         ((id, ordinal, part.start, part.end) for ordinal, part in enumerate(parsed.paragraphs)),
     )
     db.conn.executemany(
-        'INSERT INTO chapters (version_id, ordinal, title, level, "start", "end") VALUES (?, ?, ?, ?, ?, ?)',
+        'INSERT INTO chapters (version_id, ordinal, title, level, "start", "end", kind) VALUES (?, ?, ?, ?, ?, ?, ?)',
         (
-            (id, ordinal, clean(part.title), part.level, part.start, part.end)
+            (id, ordinal, clean(part.title), part.level, part.start, part.end, part.kind)
             for ordinal, part in enumerate(parsed.chapters)
         ),
     )

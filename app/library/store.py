@@ -160,7 +160,8 @@ class Library:
 
     def chapters(self, document_id: int) -> list[Chapter]:
         return [
-            Chapter(**row) for row in self._parts("chapters", 'title, level, "start", "end"', "ordinal", document_id)
+            Chapter(**row)
+            for row in self._parts("chapters", 'title, level, "start", "end", kind', "ordinal", document_id)
         ]
 
     def paragraphs(self, document_id: int) -> list[Paragraph]:

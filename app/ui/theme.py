@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from app.documents.parse import FILE_LIMIT, SUFFIXES
+from app.documents.formats import LABELS, SUFFIXES
+from app.documents.parse import FILE_LIMIT
 from app.ui.strings import tables
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def head(settings: Settings) -> str:
         "language": settings.language,
         "limit": FILE_LIMIT,
         "suffixes": sorted(SUFFIXES),
+        "formats": LABELS,
         "space": settings.space,
     }
     # "</" would end the script early

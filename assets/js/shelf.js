@@ -275,7 +275,7 @@
       heading.textContent = t("shelf.title");
       count.textContent = items.length ? Lectern.number(items.length) : "";
       zone.replaceChildren(...(empty
-        ? [icon("lectern"), h("strong", {}, t("shelf.empty")), h("span", {}, t("shelf.empty_hint")), h("span", { class: "fine" }, t("shelf.formats"))]
+        ? [icon("lectern"), h("strong", {}, t("shelf.empty")), h("span", {}, t("shelf.empty_hint")), h("span", { class: "fine" }, given.formats)]
         : [icon("plus"), h("strong", {}, t("shelf.add")), h("span", { class: "fine" }, t("shelf.add_hint"))]));
     }
 

@@ -134,6 +134,7 @@ def test_add_list_read_ask_and_ask_again(lectern: Lectern, tale: Path, tmp_path:
     assert [(row["id"], row["already"]) for row in added.json] == [(None, False), (1, False), (None, False), (1, True)]
     assert "empty.txt" in added.err
     assert "missing.txt" in added.err
+    assert "klingon" in lectern("add", "--encoding", "klingon", tale).err
 
     (item,) = lectern("list", "--json").json
     expected = {"id", "title", "author", "filename", "format", "sha256", "characters", "tokens", "chapters", "state"}

@@ -4,8 +4,12 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.documents import encoding
 from app.documents.encoding import NotText, decode, detect, refuse_binary
+from app.errors import DocumentUnreadable, EncodingWrong
 
 SIMPLIFIED = "话说天下大势，分久必合，合久必分。这一天，他和朋友们在学校里看书，说了很多有意思的话。"
 TRADITIONAL = "卻說眾人來到門前，見一老者。老者曰：「你們從何處來？」眾人說：「我們從東邊來，要到西邊去。」"
@@ -119,3 +123,30 @@ def test_english_with_much_french_is_no_czech(shared: Path) -> None:
     text = (shared / "books" / "war-and-peace.txt").read_text("utf-8-sig")
     data = text.encode("cp1252", "ignore")
     assert decode(data) == data.decode("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("GB2312", "gb18030"), ("latin-1", "cp1252"), ("Shift_JIS", "cp932"), ("utf-8", "utf-8")]
+)
+def test_a_named_encoding_is_read_by_its_superset(name: str, codec: str) -> None:
+    assert encoding.usual_name(name) == codec
+    assert encoding.decode("“x”".encode(codec), name) == "“x”"
+
+
+def test_iso_2022() -> None:
+    assert encoding.decode(("吾輩は猫である。" * 9).encode("iso2022_jp")).startswith("吾輩は猫である。")
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=80), st.sampled_from(("utf-8", "utf-16", "gb18030")))
+def test_what_was_written_in_a_named_encoding_is_read_back(text: str, name: str) -> None:
+    assert encoding.decode(text.encode(name), name) == text.removeprefix("\ufeff")
+
+
+def test_a_file_as_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("三国演义".encode("big5hkscs", "ignore") + "演義".encode("big5"))
+    assert encoding.to_utf8(path, "a.txt", "big5").decode().endswith("演義")
+    with pytest.raises(EncodingWrong):
+        encoding.to_utf8(path, "a.txt", "utf-8")
+    with pytest.raises(DocumentUnreadable):
+        encoding.to_utf8(tmp_path / "none", "a.txt", "utf-8")

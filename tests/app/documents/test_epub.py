@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.documents import epub
+from app.documents import archive, epub
 from app.documents.model import Document
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentEncrypted, DocumentWithoutText
 
@@ -105,8 +105,8 @@ def test_the_gutenberg_frame_is_left_out(make_epub: Make) -> None:
 def test_a_reference_outside_the_archive_leads_nowhere(make_epub: Make, tmp_path: Path) -> None:
     (tmp_path / "secret.xhtml").write_text("<html><body><p>secret</p></body></html>")
     path = make_epub(TWO)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("../secret.xhtml", "<html><body><p>inside secret</p></body></html>")
+    with zipfile.ZipFile(path, "a") as zipped:
+        zipped.writestr("../secret.xhtml", "<html><body><p>inside secret</p></body></html>")
     package = zipfile.ZipFile(path).read("OPS/package.opf").decode()
     for href in ("../../secret.xhtml", "/etc/passwd", "file:///etc/passwd", "http://localhost/x"):
         changed = make_epub(TWO, extra={"OPS/package.opf": package.replace("two.xhtml", href)})
@@ -122,8 +122,8 @@ def test_a_file_that_is_no_zip(tmp_path: Path) -> None:
 
 def test_a_zip_that_is_no_epub(tmp_path: Path) -> None:
     path = tmp_path / "x.epub"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "hello")
+    with zipfile.ZipFile(path, "w") as zipped:
+        zipped.writestr("readme.txt", "hello")
     with pytest.raises(DocumentDamaged, match=r"container\.xml"):
         epub.parse(path, "x.epub")
 
@@ -176,19 +176,19 @@ def test_an_encrypted_zip(make_epub: Make) -> None:
 
 
 def test_a_bomb_is_not_unpacked(make_epub: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_epub({"one.xhtml": "<p>" + "a" * (epub.FILE_LIMIT + 10) + "</p>"})
+    path = make_epub({"one.xhtml": "<p>" + "a" * (archive.FILE_LIMIT + 10) + "</p>"})
     assert path.stat().st_size < 2**20
     with pytest.raises(DocumentDamaged, match="more than 32 MB"):
         epub.parse(path, "x.epub")
     # many files, each within its limit
-    monkeypatch.setattr(epub, "TOTAL_LIMIT", 3 * 2**20)
+    monkeypatch.setattr(archive, "TOTAL_LIMIT", 3 * 2**20)
     path = make_epub({f"{n}.xhtml": "<p>" + "a" * 2**20 + "</p>" for n in range(5)})
     with pytest.raises(DocumentDamaged, match="unpacks to more"):
         epub.parse(path, "x.epub")
 
 
 def test_more_files_than_any_book_has(make_epub: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(epub, "ENTRY_LIMIT", 4)
+    monkeypatch.setattr(archive, "ENTRY_LIMIT", 4)
     with pytest.raises(DocumentDamaged, match="more than 4 files"):
         epub.parse(make_epub(TWO), "x.epub")
 

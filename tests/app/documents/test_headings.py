@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.documents import headings
 from app.documents.headings import find, key, match
 
 BODY = "A paragraph of the story, long enough to be one. " * 8
@@ -131,3 +132,33 @@ def test_a_text_without_headings() -> None:
 
 def test_keys_ignore_case_leaders_and_page_numbers() -> None:
     assert key("The Sea . . . . . 12") == key("THE SEA.") == "thesea"
+
+
+def test_parts_and_volumes_nest_as_they_come() -> None:
+    prose = "文" * 300
+    names = [
+        "楔子",
+        "第一部 风",
+        "卷一",
+        "第一章 甲",
+        "第二章 乙",
+        "卷二",
+        "第一章 丙",
+        "第二部 雨",
+        "卷一",
+        "第一章 丁",
+        "番外一",
+        "尾声",
+    ]
+    blocks = [part for name in names for part in (name, prose)]
+    found = [(heading.title, heading.level) for heading in headings.find(blocks)]
+    levels = [3, 1, 2, 3, 3, 2, 3, 1, 2, 3, 3, 3]
+    assert found == list(zip(names, levels, strict=True))
+
+
+def test_the_contents_get_a_heading_of_their_own_where_asked_for() -> None:
+    names = ["CHAPTER I. Oil", "CHAPTER II. Wick", "CHAPTER III. Fire"]
+    blocks = ["The Lamp", "CONTENTS", *names, *(part for name in names for part in (name, "Words. " * 60))]
+    plain, marked = headings.find(blocks), headings.find(blocks, contents_too=True)
+    assert [heading.title for heading in plain] == names
+    assert [(h.title, h.kind, h.index) for h in marked[:2]] == [("CONTENTS", "front", 1), (names[0], None, 5)]

@@ -320,7 +320,9 @@ class TestConnections:
 
     def test_the_migrations_are_known_by_name(self) -> None:
         names = [migration.name for migration in MIGRATIONS._migrations]
-        assert names == ["0001_first", "0002_quotes", "0010_search", "0011_tags", "0012_document_metadata"]
+        assert names == [
+            "0001_first", "0002_quotes", "0010_search", "0011_tags", "0012_document_metadata", "0013_chapter_kind",
+        ]  # fmt: skip
 
 
 def _together(works: list) -> None:  # type: ignore[type-arg]

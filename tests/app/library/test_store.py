@@ -174,7 +174,7 @@ class TestRefusing:
         folder.mkdir()
         refused: list[tuple[Path, type[Exception]]] = [
             (book("empty.txt", ""), DocumentEmpty),
-            (book("tables.xlsx", "x"), DocumentTypeUnknown),
+            (book("tables.doc", "x"), DocumentTypeUnknown),
             (binary, DocumentNotText),
             (folder, DocumentUnreadable),
             (binary.parent / "nowhere.txt", DocumentUnreadable),
