@@ -22,16 +22,14 @@ from app.library.records import (
     EventRecord,
     JobRecord,
     ReadingRecord,
-    Refusal,
     ThreadRecord,
     TurnRecord,
 )
-from app.library.removed import removed_documents, restore_document
-from app.library.search import LIMIT, Found, search
 from app.library.store import Library
-from app.library.tags import change_tags, last_used, tags
+from app.library.tags import last_used, tags
 from app.library.threads import Threads
 from app.reading import prompt as prompts
+from app.reading.catalogue import Catalogue
 from app.reading.engines import EngineFactory, Engines
 from app.reading.plan import Plan
 from app.reading.quotes import Quote, Quotes
@@ -61,7 +59,7 @@ class Run:
     turn_id: int
 
 
-class Desk:
+class Desk(Catalogue):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -129,36 +127,9 @@ class Desk:
             self.jobs.enqueue(owner_id, "read", {}, priority=BACKGROUND, document_id=added.document.id)
         return added
 
-    def refuse(self, owner: str, filename: str, error: str | Exception) -> Refusal:
-        """Note that a file was not taken, where that was known before it came here."""
-        return self.library.refuse(self.owner_id(owner), filename, error)
-
-    def refusals(self, owner: str) -> list[Refusal]:
-        return self.library.refusals(self.owner_id(owner))
-
-    def dismiss(self, owner: str, refusal_id: int) -> None:
-        self.library.dismiss_refusal(self.owner_id(owner), refusal_id)
-
     def remove(self, owner: str, document_id: int) -> None:
         """Take a document from the shelf. What was read of it stays, and is found if it comes back."""
         self.library.remove_document(self.owner_id(owner), document_id)
-
-    def restore(self, owner: str, document_id: int) -> DocumentRecord:
-        """Take back a removal. Raises DocumentNotFound for what never was there, or is gone for good."""
-        return restore_document(self.library, self.owner_id(owner), document_id)
-
-    def removed(self, owner: str) -> list[tuple[DocumentRecord, str]]:
-        return removed_documents(self.library, self.owner_id(owner))
-
-    def tag(
-        self, owner: str, document_ids: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()
-    ) -> None:
-        """Raises DocumentNotFound, TagInvalid, and then changes nothing."""
-        change_tags(self.library, self.owner_id(owner), document_ids, add=add, remove=remove)
-
-    def search(self, owner: str, query: str, document_ids: Sequence[int] | None = None, *, limit: int = LIMIT) -> Found:
-        """Full text, exact counts. Raises DocumentNotFound."""
-        return search(self.library, self.owner_id(owner), query, document_ids, limit=limit)
 
     def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
         return self.library.rename_document(self.owner_id(owner), document_id, title, authors)
