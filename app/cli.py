@@ -71,14 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # imported late: a wrong option is told at once
-    from app import commands, commands_library
+    from app import commands
     from app.settings import Settings
 
     given = {name: getattr(options, name, None) for name in ("home", "model", "host", "port")}
     settings = Settings.load({name: value for name, value in given.items() if value is not None})
     _log_to_file(settings)
-    known = commands.COMMANDS | commands_library.COMMANDS
-    return known[options.command or "serve"](settings, options)
+    return commands.COMMANDS[options.command or "serve"](settings, options)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

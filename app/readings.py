@@ -1,60 +1,14 @@
-"""``lectern readings``: what is kept on disk of all that was read, and whether it is still what was written."""
+"""What is kept on disk of all that was read: listing and checking the files of kept pages."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from app.library.records import DocumentRecord
-from app.reading.desk import Desk
-from app.reading.kept import kept_files as kept_files_of
-from app.settings import Settings
-from app.terminal import Status, one_line
 from engine.keptfile import SUFFIX, Damaged, Header, check_file, read_header
-
-OWNER = "local"
-
-
-def readings(
-    settings: Settings,
-    options: argparse.Namespace,
-    desk_of: Callable[[Settings], AbstractContextManager[Desk]],
-    at_hand: Callable[[Settings], bool],
-) -> int:
-    """The command; documents are named where the model is ``at_hand``."""
-    if options.action == "check":
-        return _check(settings, options)
-    with desk_of(settings) as desk:
-        known = kept_files_of(desk, OWNER) if at_hand(settings) else {}
-    rows = listed(settings.readings, known)
-    if options.json:
-        print(json.dumps(rows), flush=True)
-        return 0
-    for row in rows:
-        what = ", ".join(f"{one['id']} {one_line(one['title'])}" for one in row["documents"])
-        recall = "" if row["recall"] is None else f", recall {row['recall']:.2f}"
-        print(f"{row['bytes'] / 1e6:>8,.0f} MB  {row['tokens']:>10,} tokens  {what or 'conversations and others'}")
-        print(f"{'':>13}{', '.join(row['policies'])}{recall}; model {row['model'][:12]}")
-    return 0
-
-
-def _check(settings: Settings, options: argparse.Namespace) -> int:
-    with Status() as status:
-        row = checked(
-            settings.readings, repair=options.repair, tell=lambda done, total: status.share("checking", done, total)
-        )
-    if options.json:
-        print(json.dumps(row), flush=True)
-    else:
-        for bad in row["bad"]:
-            print(f"{bad['file']}: {bad['reason']}{' (removed)' if bad['removed'] else ''}")
-        print(f"{row['files']:,} files, {row['bytes'] / 1e6:,.0f} MB sound, {len(row['bad'])} bad.")
-    return int(bool(row["bad"]) and not options.repair)
 
 
 def kept_files(readings: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from app.commands import local_engines
+from app.commands.common import local_engines
 from app.documents.parse import parse_file
 from app.library.store import Library
 from app.reading.desk import Desk

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.commands import _turn_row
+from app.commands.asking import _turn_row
 from app.errors import LibraryDamaged
 from app.library.store import Library
 from app.reading.desk import Desk

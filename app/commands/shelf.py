@@ -1,0 +1,176 @@
+"""What stands on the shelf: adding, listing, correcting, tagging, removing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from app.commands.common import OWNER, Command, at_hand, complain, fetched_engine, open_desk, print_json
+from app.documents.parse import SUFFIXES
+from app.documents.transcode import utf8_copy
+from app.errors import DocumentError
+from app.reading.shelf import ShelfItem
+from app.settings import Settings
+from app.terminal import Status, one_line
+from engine.errors import EngineError
+
+
+def add(settings: Settings, options: argparse.Namespace) -> int:
+    told: list[dict[str, Any]] = []
+    problem: Exception | None = None
+    with open_desk(settings) as desk:
+        try:
+            fetched_engine(desk)
+        except EngineError as error:
+            # the shelf does not need the model: books can be put there all the same
+            problem = error
+        for path in options.files:
+            row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
+            told.append(row)
+            try:
+                with utf8_copy(path, options.encoding) as copy:
+                    added = desk.add(OWNER, copy, path.name)
+            except DocumentError as error:
+                row["error"] = str(error)
+                complain(str(error))
+                continue
+            title = added.document.title or added.document.filename
+            row |= {"id": added.document.id, "title": title, "already": added.already}
+            if not options.json:
+                note = " (stood on the shelf already)" if added.already else ""
+                print(f"{added.document.id:>4}  {one_line(title)}{note}")
+    if options.json:
+        print_json(told)
+    if problem is not None:
+        complain(str(problem))
+    return 1 if problem is not None or any(row["error"] for row in told) else 0
+
+
+def import_folder(settings: Settings, options: argparse.Namespace) -> int:
+    """Every file of a known type below a folder; one that was added before is skipped, so that it can be resumed."""
+    if not options.folder.is_dir():
+        complain(f"{options.folder} is no folder. Name the folder that holds the books.")
+        return 1
+    paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    told: list[dict[str, Any]] = []
+    with open_desk(settings) as desk, Status() as status:
+        for place, path in enumerate(paths):
+            status.share("Importing", place, len(paths))
+            row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
+            told.append(row)
+            try:
+                added = desk.add(OWNER, path, path.name)
+            except DocumentError as error:
+                row["error"] = str(error)
+                status.say(str(error))
+                continue
+            title = added.document.title or added.document.filename
+            row |= {"id": added.document.id, "title": title, "already": added.already}
+        failed = sum(row["error"] is not None for row in told)
+        already = sum(row["already"] for row in told)
+        status.say(f"{len(told) - failed - already:,} added, {already:,} there already, {failed:,} not taken")
+    if options.json:
+        print_json(told)
+    return 1 if failed else 0
+
+
+def shelf(settings: Settings, options: argparse.Namespace) -> int:
+    with open_desk(settings) as desk:
+        if at_hand(settings):
+            desk.count_tokens(OWNER)
+        items = desk.shelf(OWNER)
+        refusals = desk.refusals(OWNER)
+    if options.json:
+        print_json([asdict(item) for item in items])
+        return 0
+    for item in items:
+        tokens = "" if item.tokens is None else f"{item.tokens:,} tokens"
+        by = f" — {one_line(item.author)}" if item.author else ""
+        print(f"{item.id:>4}  {_state(item):<14}  {tokens:>16}  {one_line(item.title)}{by}")
+        if item.error:
+            print(f"      {one_line(item.error)}")
+    for refusal in refusals:
+        print(f"   –  {'refused':<14}  {'':>16}  {one_line(refusal.error)}")
+    if not items and not refusals:
+        print("The shelf is empty: `lectern add FILE…` puts books on it.", file=sys.stderr)
+    return 0
+
+
+def edit(settings: Settings, options: argparse.Namespace) -> int:
+    given = {name: getattr(options, name) for name in ("title", "authors", "year", "language")}
+    with open_desk(settings) as desk:
+        document = desk.edit(OWNER, options.document, **given)
+    if options.json:
+        print_json({name: getattr(document, name) for name in ("id", *given)})
+        return 0
+    by = f" — {one_line(', '.join(document.authors))}" if document.authors else ""
+    about = ", ".join(str(value) for value in (document.year, document.language) if value)
+    print(f"{document.id:>4}  {one_line(document.title)}{by}{f' ({about})' if about else ''}")
+    return 0
+
+
+def tag(settings: Settings, options: argparse.Namespace) -> int:
+    with open_desk(settings) as desk:
+        desk.tag(OWNER, options.documents, add=options.add or (), remove=options.remove or ())
+        rows: list[dict[str, Any]] = [
+            {"id": item.id, "title": item.title, "tags": item.tags}
+            for item in desk.shelf(OWNER)
+            if item.id in options.documents
+        ]
+    if options.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        print(f"{row['id']:>4}  {one_line(row['title'])}  {' '.join('#' + one_line(name) for name in row['tags'])}")
+    return 0
+
+
+def remove(settings: Settings, options: argparse.Namespace) -> int:
+    """All of them or none."""
+    with open_desk(settings) as desk, desk.library.write():
+        for id in options.documents:
+            desk.remove(OWNER, id)
+    if options.json:
+        print_json([{"id": id} for id in options.documents])
+    else:
+        numbers = " ".join(map(str, options.documents))
+        print(f"Removed; for 30 days `lectern restore-document {numbers}` takes it back.", file=sys.stderr)
+    return 0
+
+
+def restore_document(settings: Settings, options: argparse.Namespace) -> int:
+    """Without documents: say which can be brought back."""
+    with open_desk(settings) as desk:
+        if not options.documents:
+            rows: list[dict[str, Any]] = [
+                {"id": record.id, "title": record.title or record.filename, "removed": removed}
+                for record, removed in desk.removed(OWNER)
+            ]
+        else:
+            with desk.library.write():
+                records = [desk.restore(OWNER, id) for id in options.documents]
+            rows = [{"id": one.id, "title": one.title or one.filename, "removed": None} for one in records]
+    if options.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        print(f"{row['id']:>4}  {(row['removed'] or '')[:16].replace('T', ' '):<16}  {one_line(row['title'])}")
+    return 0
+
+
+def _state(item: ShelfItem) -> str:
+    shows = item.state in ("reading", "stopped") or (item.state == "waiting" and item.progress)
+    return f"{item.state} {100 * item.progress:.0f} %" if shows else item.state
+
+
+COMMANDS: dict[str, Command] = {
+    "add": add,
+    "import": import_folder,
+    "list": shelf,
+    "edit": edit,
+    "tag": tag,
+    "remove": remove,
+    "restore-document": restore_document,
+}
