@@ -8,7 +8,7 @@ LecternError
 │   ├── DocumentTypeUnknown(filename, known)
 │   ├── DocumentEncrypted(filename)
 │   ├── DocumentDamaged(filename, reason)
-│   ├── DocumentWithoutText(filename, pages)
+│   ├── DocumentWithoutText(filename, pages, looked)
 │   ├── DocumentNotText(filename)
 │   ├── EncodingWrong(filename, encoding, position)
 │   ├── EncodingUnknown(filename, encoding)
@@ -120,17 +120,29 @@ class DocumentDamaged(DocumentError):
 
 
 class DocumentWithoutText(DocumentError):
-    """Pictures of pages only; ``pages`` is their number."""
+    """Pictures of pages only; ``pages`` is their number, ``looked``: a recognizer looked at them and found none."""
 
-    def __init__(self, filename: str, pages: int) -> None:
-        super().__init__(filename, pages)
+    def __init__(self, filename: str, pages: int, looked: bool = False) -> None:
+        super().__init__(filename, pages, looked)
         self.pages = pages
+        self.looked = looked
 
     def __str__(self) -> str:
         pages = "page is a picture" if self.pages == 1 else f"{self.pages:,} pages are pictures"
+        if self.looked:
+            return (
+                f"“{self.filename}” holds no text: its {pages}, and Tesseract recognized no words in them. "
+                "Install the data of its language for Tesseract, or add a sharper scan."
+            )
+        if not self.filename.lower().endswith((".pdf", ".cbz")):
+            return (
+                f"“{self.filename}” holds no text: its {pages}. "
+                "Save it as a PDF, run that through text recognition (OCR, for example ocrmypdf) and add the result."
+            )
         return (
-            f"“{self.filename}” holds no text: its {pages}. "
-            "Run it through text recognition (OCR, for example ocrmypdf) and add the result."
+            f"“{self.filename}” holds no text: its {pages}. Install Tesseract (apt install tesseract-ocr, for "
+            "Chinese tesseract-ocr-chi-sim too), restart Lectern and add it again; or add the result of another OCR "
+            "program."
         )
 
 

@@ -28,6 +28,7 @@ FORMATS = (
     FormatInfo(format="md", label="Markdown", suffixes=(".md", ".markdown"), text=True),
     FormatInfo(format="pdf", label="PDF", suffixes=(".pdf",)),
     FormatInfo(format="epub", label="EPUB", suffixes=(".epub",), heads=_ZIP),
+    FormatInfo(format="mobi", label="MOBI", suffixes=(".mobi", ".azw3", ".azw", ".prc")),
     FormatInfo(format="html", label="HTML", suffixes=(".html", ".htm", ".xhtml"), text=True),
     FormatInfo(format="docx", label="DOCX", suffixes=(".docx",), heads=_ZIP),
     FormatInfo(format="odt", label="ODT", suffixes=(".odt",), heads=_ZIP),
@@ -35,7 +36,10 @@ FORMATS = (
     FormatInfo(format="fb2", label="FB2", suffixes=(".fb2",)),
     FormatInfo(format="csv", label="CSV", suffixes=(".csv", ".tsv"), text=True),
     FormatInfo(format="xlsx", label="XLSX", suffixes=(".xlsx",), heads=_ZIP),
+    FormatInfo(format="cbz", label="CBZ", suffixes=(".cbz",), heads=_ZIP),
 )
 BY_FORMAT = {info.format: info for info in FORMATS}
 SUFFIXES: dict[str, Format] = {suffix: info.format for info in FORMATS for suffix in info.suffixes}
 LABELS = " · ".join(info.label for info in FORMATS)
+# what may be pictures of pages, for a recognizer to read
+SCANS = ("pdf", "cbz")

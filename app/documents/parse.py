@@ -23,6 +23,9 @@ FILE_LIMIT = 200 * 2**20  # bytes
 
 _HEAD = 4096
 _OFFICE_LOCKED = b"\xd0\xcf\x11\xe0"  # Office puts an encrypted document into a file of this kind
+_PALM_KIND, _PALM_KINDS = 60, (b"BOOKMOBI", b"TEXtREAd")
+# Topaz and KFX: kinds of Kindle's that only locked books come in
+_KINDLE_LOCKED = (b"TPZ", b"\xeaDRMION", b"CONT\x02")
 _PDF_HEAD = 1024  # bytes within which "%PDF-" may stand
 
 
@@ -57,6 +60,10 @@ def refuse_at_the_door(path: Path, filename: str) -> Format:
         raise DocumentDamaged(filename, f"it is no {info.label}: {what}")
     if format == "pdf" and b"%PDF-" not in head[:_PDF_HEAD]:
         raise DocumentDamaged(filename, "it is no PDF: its first bytes do not say so")
+    if format == "mobi" and head[_PALM_KIND : _PALM_KIND + 8] not in _PALM_KINDS:
+        if head.startswith(_KINDLE_LOCKED):
+            raise DocumentEncrypted(filename)
+        raise DocumentDamaged(filename, "it is no MOBI: its first bytes do not say so")
     if info.text:
         _refuse_binary(head, filename)
     return format
@@ -106,6 +113,14 @@ def _parse(format: Format, path: Path, filename: str, encoding: str | None) -> D
             from app.documents import epub
 
             return epub.parse(path, filename)
+        case "mobi":
+            from app.documents import mobi
+
+            return mobi.parse(path, filename)
+        case "cbz":
+            from app.documents import scans
+
+            return scans.refuse_comic(path, filename)
         case "md":
             from app.documents import markdown
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.documents import cover, gutenberg, headings, language, naming, pdf_lines, pdf_text
 from app.documents import metadata as facts
 from app.documents.canonical import Heading, assemble, one_line
-from app.documents.model import Document
+from app.documents.model import Document, Format
 from app.documents.mupdf import pymupdf
 from app.documents.pdf_lines import Line, PageLines
 from app.documents.pdf_text import PdfBlock
@@ -40,7 +40,24 @@ def parse(path: Path, filename: str) -> Document:
             raise DocumentDamaged(filename, one_line(str(error))) from None
         first_pages = _front(document)
         picture = cover.of_page(document)
-        metadata = {key: str(value) for key, value in (document.metadata or {}).items() if value}
+        metadata = said_of_itself(document)
+    return build(pages, outline, metadata, first_pages, picture, filename)
+
+
+def said_of_itself(document: pymupdf.Document) -> dict[str, str]:
+    return {key: str(value) for key, value in (document.metadata or {}).items() if value}
+
+
+def build(
+    pages: Sequence[PageLines],
+    outline: Sequence[Sequence[object]],
+    metadata: dict[str, str],
+    first_pages: str,
+    picture: bytes,
+    filename: str,
+    format: Format = "pdf",
+) -> Document:
+    """The document of lines in reading order. Raises DocumentEmpty."""
     frame = gutenberg.find_frame([line.text for page in pages for line in page.lines])
     pages = _within(pages, frame)
     blocks = pdf_text.paragraphs(pages)
@@ -55,7 +72,7 @@ def parse(path: Path, filename: str) -> Document:
         title=naming.tidy_title(frame.title) or title or naming.title_from_filename(filename),
         authors=frame.authors or authors,
         language=language.from_tag(frame.language) or language.guess(text),
-        format="pdf",
+        format=format,
         page_count=len(pages),
     )
     return replace(found, year=facts.year(first_pages, identifiers), identifiers=identifiers, cover=picture)

@@ -60,7 +60,11 @@ class PageLines:
 
 def read(document: pymupdf.Document) -> list[PageLines]:
     """All pages, their lines in reading order; blank lines are kept as lines of no text."""
-    pages = [_read_page(page, index + 1) for index, page in enumerate(document.pages())]
+    return in_order([_read_page(page, index + 1) for index, page in enumerate(document.pages())])
+
+
+def in_order(pages: Sequence[PageLines]) -> list[PageLines]:
+    """Pages whose lines stand as a file or a recognizer has them, in reading order, without running heads."""
     repeated = _running(pages)
     return [
         replace(

@@ -91,7 +91,8 @@ def _expand(match: re.Match[bytes]) -> bytes:
 
 def local_name(element: etree._Element) -> str:
     """The name of an element without its namespace; "" for comments, instructions and entities."""
-    return etree.QName(element).localname.lower() if isinstance(element.tag, str) else ""
+    # not by QName, which refuses names that HTML is full of: <o:p>
+    return element.tag.rpartition("}")[2].lower() if isinstance(element.tag, str) else ""
 
 
 def flow(root: etree._Element) -> Flow:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sqlite_utils import Database
 
+from app.documents.formats import SCANS, SUFFIXES
 from app.documents.metadata import count_words
 from app.documents.model import Document
 from app.documents.naming import title_from_filename
 from app.documents.parse import PARSER_VERSION
-from app.errors import ParserFailed
+from app.errors import DocumentWithoutText, ParserFailed
 from app.library.rows import one
 from app.library.search import index_text
 from app.library.values import clean, names_to_json, now
@@ -20,9 +21,14 @@ from app.library.values import clean, names_to_json, now
 
 def parse_in_process(path: Path, filename: str) -> Document:
     # imported late: a library that only lists its shelf starts no process
-    from app.documents import sandbox
+    from app.documents import ocr, sandbox
 
-    return sandbox.parse_in_process(path, filename)
+    try:
+        return sandbox.parse_in_process(path, filename)
+    except DocumentWithoutText as refusal:
+        if SUFFIXES.get(PurePath(filename).suffix.lower()) not in SCANS or not ocr.available():
+            raise
+        return sandbox.parse_in_process(path, filename, parse=ocr.parse, timeout_s=ocr.patience(refusal.pages))
 
 
 def check(parsed: Document, filename: str) -> None:
