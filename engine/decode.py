@@ -10,6 +10,7 @@ from threading import Event as Flag
 import torch
 from torch import Tensor
 
+from engine.constraint import Constraint
 from engine.errors import NumericalFailure
 from engine.kvcache import Extent, KVCache
 from engine.model import LanguageModel
@@ -34,14 +35,16 @@ class Sampler:
         for token in seen:
             self._seen[token] = True
 
-    def __call__(self, logits: Tensor) -> int:
-        """logits: [vocabulary], float32."""
+    def __call__(self, logits: Tensor, allowed: Tensor | None = None) -> int:
+        """logits: [vocabulary], float32; allowed: [vocabulary], bool: of which the token must be one."""
         sampling = self._sampling
         logits = logits.cpu().clone()
         if sampling.repetition_penalty != 1.0:
             penalty = sampling.repetition_penalty
             repeated = logits[self._seen]
             logits[self._seen] = torch.where(repeated > 0, repeated / penalty, repeated * penalty)
+        if allowed is not None:
+            logits[~allowed] = -torch.inf
         greedy = sampling.temperature == 0.0
         token = int(logits.argmax()) if greedy else self._draw(logits / sampling.temperature)
         self._seen[token] = True
@@ -98,12 +101,16 @@ def answer(
     """Decode after a prompt whose last hidden state is ``hidden``; text goes to ``emit`` as it becomes certain.
 
     prompt_ids: the ids that the repetition penalty counts from the start; limit: positions the model can tell apart.
-    Raises NumericalFailure.
+    Raises NumericalFailure; of a schema SchemaUnsupported, SchemaTooLong.
     """
     logits = model.logits(hidden[None])[0]
     sampler = Sampler(sampling, prompt_ids, len(logits))
     decoder = tokenizer.detokenizer()
-    held = StopText(sampling.stop + tokenizer.stop_texts)
+    constraint = None
+    if sampling.schema is not None:
+        most = min(sampling.max_tokens, limit - cache.end + 1)
+        constraint = Constraint(sampling.schema, tokenizer.folder, len(logits), most)
+    held = StopText(() if constraint is not None else sampling.stop + tokenizer.stop_texts)
     ids, tails, fed = array("i"), list[Extent](), 0
     finish: Finish = "length"
     while True:
@@ -112,14 +119,17 @@ def answer(
             break
         if not torch.isfinite(logits).all():
             raise NumericalFailure(None, cache.end)
-        token = sampler(logits)
+        if constraint is not None:
+            token = constraint.take(sampler(logits, torch.from_numpy(constraint.allowed())))
+        else:
+            token = sampler(logits)
         if token in tokenizer.stop_ids:
             finish = "stop"
             break
         ids.append(token)
         text = held.push(decoder.push((token,)))
         emit(Delta(text=text, ids=(token,)))
-        if held.found:
+        if held.found or (constraint is not None and constraint.finished):
             finish = "stop"
             break
         if len(ids) >= sampling.max_tokens or cache.end >= limit:

@@ -12,6 +12,8 @@ EngineError
 ├── OutOfMemory(needed)
 ├── UnknownPolicy(name, known)
 ├── SparsityConfigBad(path, reason)
+├── SchemaUnsupported(where, reason)
+├── SchemaTooLong(needed, limit)
 ├── WorkerDied(exit_code)
 └── EngineFailure(reason)
 """
@@ -144,6 +146,33 @@ class OutOfMemory(EngineError):
         return (
             f"The machine ran out of memory{size}. What was read so far is kept. "
             "Close other programs, leave out a document, or choose a smaller model."
+        )
+
+
+class SchemaUnsupported(EngineError):
+    """``where``: the path of the part that cannot be enforced while decoding, such as ``/items/name``; "" is all."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The schema cannot be used{f' at {self.where}' if self.where else ''}: {self.reason}."
+
+
+class SchemaTooLong(EngineError):
+    """The shortest answer of a schema does not fit. Both count tokens."""
+
+    def __init__(self, needed: int, limit: int) -> None:
+        super().__init__(needed, limit)
+        self.needed = needed
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"The shortest answer that this schema allows takes {self.needed:,} tokens; {self.limit:,} are allowed. "
+            "Allow a longer answer, or ask for fewer items and properties."
         )
 
 

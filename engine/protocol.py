@@ -90,7 +90,11 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch those off."""
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch those off.
+
+    schema: JSON Schema, as text, of ``engine.schema``'s dialect; the answer is then one whole JSON value of it, and
+    ``stop`` does not count.
+    """
 
     temperature: float = 0.7
     top_p: float = 0.9
@@ -100,6 +104,7 @@ class Sampling:
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature <= 5.0:

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import schema
+from engine.config import EngineConfig
+from engine.constraint import Constraint
+from engine.errors import SchemaTooLong
+from engine.local import LocalEngine
+from engine.protocol import Delta, Done, Event, Prompt, Sampling, Segment
+from engine.session import Session
+from engine.tokenizer import Tokenizer
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": 60},
+        "items": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 30,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "at": {"type": "integer", "minimum": 1, "maximum": 143},
+                    "mood": {"enum": ["glad", "sad", "愁"]},
+                    "text": {"type": "string", "maxLength": 200},
+                },
+            },
+        },
+    },
+}
+TEXT = json.dumps(SCHEMA)
+NODE = schema.parse(TEXT)
+
+
+def walk(folder: Path, size: int, limit: int, rng: random.Random, pick: str = "any") -> bytes:
+    """An answer of tokens drawn blindly from those allowed."""
+    made = Constraint(TEXT, folder, size, limit)
+    said, count = b"", 0
+    while not made.finished:
+        allowed = np.flatnonzero(made.allowed())
+        token = int(rng.choice(allowed)) if pick == "any" else int(allowed[-1])
+        said += made._tokens.decode_bytes([made.take(token)])
+        count += 1
+        assert count <= limit
+    return said
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_checkpoint: Callable[..., Path]) -> Path:
+    return tiny_checkpoint("qwen2")
+
+
+def test_blind_choices_give_valid_structure_at_every_budget(folder: Path) -> None:
+    least = len(Constraint(TEXT, folder, 384, 10_000)._ending())
+    for seed in range(60):
+        rng = random.Random(seed)
+        value = json.loads(walk(folder, 384, rng.randint(least, 4 * least), rng, "any" if seed % 3 else "last"))
+        assert schema.fault(NODE, value) is None
+
+
+def test_the_tightest_budget_still_holds_one_item(folder: Path) -> None:
+    least = len(Constraint(TEXT, folder, 384, 10_000)._ending())
+    value = json.loads(walk(folder, 384, least, random.Random(0)))
+    assert len(value["items"]) == 1
+    with pytest.raises(SchemaTooLong) as caught:
+        Constraint(TEXT, folder, 384, least - 1)
+    assert (caught.value.needed, caught.value.limit) == (least, least - 1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8, 3.0])
+def test_random_weights_give_valid_structure(tiny_checkpoint: Callable[..., Path], temperature: float) -> None:
+    for family in ("qwen2", "llama"):
+        folder = tiny_checkpoint(family)
+        session = Session(
+            EngineConfig(
+                folder=folder,
+                readings=None,
+                identity="t",
+                chunk_size=4096,
+                local_size=512,
+                limit=4096,
+                dtype="float32",
+                device="cpu",
+            )
+        )
+        prompt = Prompt(segments=(Segment(name="opening", ids=Tokenizer(folder).encode(["Alice was tired."])[0].ids),))
+        for seed in range(4):
+            told: list[Event] = []
+            sampling = Sampling(temperature=temperature, seed=seed, max_tokens=150, schema=TEXT, stop=('"',))
+            done = session.generate(prompt, sampling, told.append, threading.Event())
+            text = "".join(one.text for one in told if isinstance(one, Delta))
+            assert schema.fault(NODE, json.loads(text)) is None
+            assert done.finish == "stop" and done.answered <= 150
+
+
+def test_in_the_engines_own_process(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    engine = LocalEngine(str(tiny_checkpoint("qwen2")), cache=tmp_path, readings=None)
+    try:
+        prompt = Prompt(segments=(Segment(name="opening", ids=engine.encode(["Alice was tired."])[0].ids),))
+        events = list(engine.generate(prompt, Sampling(max_tokens=120, schema=TEXT, seed=1)))
+        assert schema.fault(NODE, json.loads("".join(one.text for one in events if isinstance(one, Delta)))) is None
+        assert isinstance(events[-1], Done) and events[-1].finish == "stop"
+        with pytest.raises(SchemaTooLong):
+            list(engine.generate(prompt, Sampling(max_tokens=5, schema=TEXT)))
+        # and the process lives on
+        assert isinstance(list(engine.generate(prompt, Sampling(max_tokens=2)))[-1], Done)
+    finally:
+        engine.close()
+
+
+def test_the_small_models_tokenizer(smollm2: Path) -> None:
+    for seed in range(5):
+        value = json.loads(walk(smollm2, 49152, 100, random.Random(seed)))
+        assert schema.fault(NODE, value) is None
+
+
+def test_the_default_models_tokenizer(default_model: Path) -> None:
+    for seed in range(5):
+        value = json.loads(walk(default_model, 151936, 100, random.Random(seed)))
+        assert schema.fault(NODE, value) is None
