@@ -111,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", "Serve the page in a browser (the default).")
     serve.add_argument("--host", help="address to listen on (LECTERN_HOST)")
     serve.add_argument("--port", help="port to listen on (LECTERN_PORT)")
-    add = command("add", "Put files on the shelf; they wait to be read.")
-    add.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    add = command("add", "Put files, or what stands at an address, on the shelf; they wait to be read.")
+    add.add_argument("files", nargs="+", metavar="FILE|URL|arXiv:ID", help="a file, a web address, an arXiv number")
     add.add_argument(
         "--encoding", metavar="NAME", help="of text files whose content tells the wrong one: gb18030, big5, …"
     )
@@ -123,6 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--author", action="append", dest="authors", metavar="NAME", type=_said, help="can be repeated")
     edit.add_argument("--year", type=_year, help="of publication")
     edit.add_argument("--language", type=_language, metavar="CODE", help="such as en or zh")
+    edit.add_argument(
+        "--identifier",
+        action="append",
+        dest="identifiers",
+        metavar="ID",
+        type=_identifier,
+        help="an ISBN, DOI or arXiv id",
+    )
     read = command("read", "Read documents now, all that are not read yet if none is named.")
     read.add_argument("documents", nargs="*", metavar="DOC", type=_id)
     ask = command("ask", "Ask about documents, or go on with a conversation.")
@@ -150,6 +158,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    chapters = command("chapters", "Show the chapters of a document, correct them, choose which are read.")
+    chapters.add_argument("document", metavar="DOC", type=_id)
+    chapters.add_argument("--set", metavar="FILE", help="a list as --json prints it; - reads stdin")
+    chapters.add_argument("--rename", action="append", metavar="N=TITLE", help="can be repeated")
+    chapters.add_argument("--leave-out", action="extend", nargs="+", metavar="N", type=_id, help="do not read these")
+    chapters.add_argument("--include", action="extend", nargs="+", metavar="N", type=_id, help="read these")
+    chapters.add_argument("--drop", action="extend", nargs="+", metavar="N", type=_id, help="these are no chapters")
+    chapters.add_argument("--reset", action="store_true", help="as they were found")
     search = command("search", "Find words in the full text of the shelf, and count them.")
     search.add_argument("query")
     search.add_argument("--doc", action="append", metavar="DOC", dest="documents", type=_id, help="only in these")
@@ -211,6 +227,18 @@ def _language(text: str) -> str:
 _language.__name__ = "language"
 
 
+def _identifier(text: str) -> str:
+    from app.documents.metadata import named
+
+    found = named([text])
+    if len(found) != 1:
+        raise ValueError
+    return found[0]
+
+
+_identifier.__name__ = "identifier"
+
+
 def _spread_documents(arguments: Sequence[str]) -> list[str]:
     """``--doc 1 2 "question"`` as ``--doc 1 --doc 2 "question"``: a list of ids ends where the numbers end."""
     spread: list[str] = []
@@ -230,8 +258,9 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     """What argparse cannot say: exits with 2."""
     if options.command == "refine" and (options.tokens < LEAST_TOKENS or options.average < LEAST_KEYS):
         parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
-    if options.command == "edit" and not any((options.title, options.authors, options.year, options.language)):
-        parser.error("say what to correct: --title, --author, --year or --language")
+    given = ("title", "authors", "year", "language", "identifiers")
+    if options.command == "edit" and not any(getattr(options, name) for name in given):
+        parser.error("say what to correct: --title, --author, --year, --language or --identifier")
     if options.command == "readings" and options.repair and options.action != "check":
         parser.error("--repair goes with `readings check`")
     if options.command != "ask":

@@ -30,6 +30,9 @@ LecternError
 ├── RoomExceeded(needed, limit, reason, documents)
 ├── SettingInvalid(name, value, reason)
 ├── TagInvalid(name, longest)
+├── ChaptersInvalid(reason)
+├── SourceRefused(address, reason)
+├── SourceFailed(address, reason)
 ├── QuestionEmpty()
 └── NothingChosen()
 
@@ -395,6 +398,41 @@ class TagInvalid(LecternError):
 
     def __str__(self) -> str:
         return f"“{self.name}” cannot be a tag. Take a name of 1 to {self.longest} characters on one line."
+
+
+class ChaptersInvalid(LecternError):
+    """A list of chapters that cannot be one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"These cannot be the chapters: {self.reason}. Nothing was changed."
+
+
+class SourceRefused(LecternError):
+    """An address that is not fetched, whatever stands there."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"“{self.address}” is not fetched: {self.reason}. Download it yourself and add the file."
+
+
+class SourceFailed(LecternError):
+    """An address that could not be fetched."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"“{self.address}” could not be fetched: {self.reason}. Check the address and try again."
 
 
 class QuestionEmpty(LecternError):

@@ -6,12 +6,13 @@ control characters: a terminal obeys those.
 
 from __future__ import annotations
 
-from app.commands import asking, library, model, readings, shelf
+from app.commands import asking, chapters, library, model, readings, shelf
 from app.commands.common import Command
 
 COMMANDS: dict[str, Command] = {
     **asking.COMMANDS,
     **shelf.COMMANDS,
+    **chapters.COMMANDS,
     **library.COMMANDS,
     **model.COMMANDS,
     **readings.COMMANDS,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from app.commands.common import OWNER, Command, at_hand, complain, fetched_engine, open_desk, print_json
 from app.documents.parse import SUFFIXES
+from app.documents.sources import is_address
 from app.documents.transcode import utf8_copy
-from app.errors import DocumentError
+from app.errors import DocumentError, SourceFailed, SourceRefused
+from app.library.records import Added
+from app.reading.desk import Desk
 from app.reading.shelf import ShelfItem
 from app.settings import Settings
 from app.terminal import Status, one_line
@@ -26,26 +30,42 @@ def add(settings: Settings, options: argparse.Namespace) -> int:
         except EngineError as error:
             # the shelf does not need the model: books can be put there all the same
             problem = error
-        for path in options.files:
-            row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
+        for name in options.files:
+            row: dict[str, Any] = {"file": name, "id": None, "title": None, "already": False, "error": None}
             told.append(row)
             try:
-                with utf8_copy(path, options.encoding) as copy:
-                    added = desk.add(OWNER, copy, path.name)
-            except DocumentError as error:
+                added = _added(desk, name, options.encoding)
+            except (DocumentError, SourceRefused, SourceFailed) as error:
                 row["error"] = str(error)
                 complain(str(error))
                 continue
             title = added.document.title or added.document.filename
+            twins = [] if added.already else desk.twins(OWNER, added.document)
             row |= {"id": added.document.id, "title": title, "already": added.already}
+            row["twins"] = [{"id": one.id, "title": one.title} for one in twins]
             if not options.json:
                 note = " (stood on the shelf already)" if added.already else ""
                 print(f"{added.document.id:>4}  {one_line(title)}{note}")
+            for one in twins:
+                print(
+                    f"      much like {one.id} “{one_line(one.title)}”: if it is the same book, "
+                    f"`lectern remove {added.document.id}` takes it off again",
+                    file=sys.stderr,
+                )
     if options.json:
         print_json(told)
     if problem is not None:
         complain(str(problem))
     return 1 if problem is not None or any(row["error"] for row in told) else 0
+
+
+def _added(desk: Desk, name: str, encoding: str | None) -> Added:
+    if is_address(name):
+        with Status() as status:
+            return desk.add_source(OWNER, name, lambda done, total: status.share(one_line(name), done, total or 0))
+    path = Path(name)
+    with utf8_copy(path, encoding) as copy:
+        return desk.add(OWNER, copy, path.name)
 
 
 def import_folder(settings: Settings, options: argparse.Namespace) -> int:
@@ -99,7 +119,7 @@ def shelf(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def edit(settings: Settings, options: argparse.Namespace) -> int:
-    given = {name: getattr(options, name) for name in ("title", "authors", "year", "language")}
+    given = {name: getattr(options, name) for name in ("title", "authors", "year", "language", "identifiers")}
     with open_desk(settings) as desk:
         document = desk.edit(OWNER, options.document, **given)
     if options.json:

@@ -25,6 +25,7 @@ class Chapter:
     Chapters never overlap: a part (level 1) ends where its first chapter (level 2) begins, and what lies in the
     part is what follows up to the next chapter of its level. A contents entry that leads to a picture is empty.
     ``kind`` tells contents, title pages, licences and indexes before ("front") and after ("back") from the "body".
+    ``included``: whether it is read with the document; None: if it is of the body.
     """
 
     title: str
@@ -32,6 +33,11 @@ class Chapter:
     start: int
     end: int
     kind: Kind = "body"
+    included: bool | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self.kind == "body" if self.included is None else self.included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

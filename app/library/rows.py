@@ -14,8 +14,12 @@ from app.library.values import now
 
 DOCUMENTS = """
     SELECT d.id, d.owner_id, d.title, d.authors, d.filename, v.format, d.sha256, v.text_sha256,
-        t.characters, v.chapters, v.pages, d.created, d.header,
-        coalesce(d.language, v.language) AS language, coalesce(d.year, v.year) AS year, v.words, v.identifiers
+        t.characters, v.pages,
+        coalesce((SELECT nullif(count(*), 0) FROM document_chapters WHERE document_id = d.id), v.chapters)
+        AS chapters,
+        d.created, d.header,
+        coalesce(d.language, v.language) AS language, coalesce(d.year, v.year) AS year, v.words,
+        coalesce(d.identifiers, v.identifiers) AS identifiers
     FROM documents d JOIN versions v ON v.id = d.version_id JOIN texts t ON t.sha256 = v.text_sha256
 """
 

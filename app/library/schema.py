@@ -287,3 +287,27 @@ def _document_metadata(db: Database) -> None:
 @MIGRATIONS(name="0013_chapter_kind")
 def _chapter_kind(db: Database) -> None:
     db.execute("ALTER TABLE chapters ADD COLUMN kind TEXT NOT NULL DEFAULT 'body'")
+
+
+@MIGRATIONS(name="0030_document_chapters")
+def _document_chapters(db: Database) -> None:
+    # an owner's own list in place of the parser's; none: the parser's
+    db.execute(
+        """
+        CREATE TABLE document_chapters (
+            document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,
+            title TEXT NOT NULL,
+            level INTEGER NOT NULL,
+            "start" INTEGER NOT NULL,
+            "end" INTEGER NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('front', 'body', 'back')),
+            included INTEGER NOT NULL CHECK (included IN (0, 1)),
+            PRIMARY KEY (document_id, ordinal)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    # [[start, end], …] of the text that stands behind a frozen header; null: all of it, as in what was read before
+    db.execute("ALTER TABLE documents ADD COLUMN read_spans TEXT")
+    # corrected, as a year and a language are; null: the version's
+    db.execute("ALTER TABLE documents ADD COLUMN identifiers TEXT")

@@ -224,9 +224,11 @@ def _hit(db: Database, document: dict[str, Any], shift: int, text: str, start: i
     page = (
         'SELECT number AS place FROM pages WHERE version_id = ? AND "start" <= ? AND "end" > ? ORDER BY number LIMIT 1'
     )
+    # its owner's list of chapters, else the parser's
     chapter = (
-        'SELECT title AS place FROM chapters WHERE version_id = ? AND "start" <= ? AND "end" > ? '
-        "ORDER BY ordinal DESC LIMIT 1"
+        'SELECT title AS place FROM document_chapters WHERE document_id = ?4 AND "start" <= ?2 AND "end" > ?3 '
+        'UNION ALL SELECT title FROM chapters WHERE version_id = ?1 AND "start" <= ?2 AND "end" > ?3 AND NOT EXISTS '
+        "(SELECT 1 FROM document_chapters WHERE document_id = ?4) LIMIT 1"
     )
     return Hit(
         document=document["id"],
@@ -234,7 +236,7 @@ def _hit(db: Database, document: dict[str, Any], shift: int, text: str, start: i
         start=at,
         stop=shift + stop,
         page=next((row["place"] for row in db.query(page, [version, at, at])), None),
-        chapter=next((row["place"] for row in db.query(chapter, [version, at, at])), None),
+        chapter=next((row["place"] for row in db.query(chapter, [version, at, at, document["id"]])), None),
         before=("…" if low else "") + _flat(text[low:start]).lstrip(),
         match=_flat(text[start:stop]),
         after=_flat(text[stop:high]).rstrip() + ("…" if high < len(text) else ""),

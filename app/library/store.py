@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from app.documents.model import Chapter, Document, Page, Paragraph
 from app.documents.parse import refuse_at_the_door
 from app.errors import DocumentNotFound, LibraryDamaged
-from app.library import blobs, rows, shelving
+from app.library import blobs, chapters, rows, shelving
 from app.library.database import Connections
 from app.library.files import FileStore, private_folder
 from app.library.records import Added, DocumentRecord, ReadingRecord, Refusal, Tokenization
@@ -159,10 +159,14 @@ class Library:
         raise LibraryDamaged(str(self.path), f"the text {text_sha256[:12]}… is missing")
 
     def chapters(self, document_id: int) -> list[Chapter]:
-        return [
-            Chapter(**row)
-            for row in self._parts("chapters", 'title, level, "start", "end", kind', "ordinal", document_id)
-        ]
+        """As its owner corrected them, else as the parser found them."""
+        with self.read() as db:
+            return chapters.chapters(db, document_id)
+
+    def read_spans(self, document_id: int) -> list[tuple[int, int]] | None:
+        """The ranges of the text that a model reads, None for all of it."""
+        with self.read() as db:
+            return chapters.read_spans(db, document_id)
 
     def paragraphs(self, document_id: int) -> list[Paragraph]:
         return [Paragraph(**row) for row in self._parts("paragraphs", '"start", "end"', "ordinal", document_id)]
@@ -171,9 +175,12 @@ class Library:
         return [Page(**row) for row in self._parts("pages", 'number, "start", "end"', "number", document_id)]
 
     def freeze_header(self, document_id: int, header: str) -> str:
-        """Set the document's header unless it has one; returns the one that it keeps for good."""
+        """Set the document's header unless it has one; returns the one that it keeps for good. What of the text is
+        read is settled at the same moment."""
         with self.write() as db:
-            db.execute("UPDATE documents SET header = ? WHERE id = ? AND header IS NULL", [header, document_id])
+            for _ in list(db.query("SELECT 1 FROM documents WHERE id = ? AND header IS NULL", [document_id])):
+                chapters.freeze_spans(db, document_id)
+                db.execute("UPDATE documents SET header = ? WHERE id = ?", [header, document_id])
             for row in db.query("SELECT header FROM documents WHERE id = ?", [document_id]):
                 return str(row["header"])
         raise DocumentNotFound(document_id)
@@ -191,6 +198,7 @@ class Library:
         authors: Sequence[str] | None = None,
         year: int | None = None,
         language: str | None = None,
+        identifiers: Sequence[str] | None = None,
     ) -> DocumentRecord:
         """Correct what is given; the rest, and a frozen header, stay as they are."""
         given = {
@@ -198,6 +206,7 @@ class Library:
             "authors": None if authors is None else names_to_json(authors),
             "year": year,
             "language": language,
+            "identifiers": None if identifiers is None else names_to_json(identifiers),
         }
         with self.write() as db:
             rows.require_document(db, owner_id, id)

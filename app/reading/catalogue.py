@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from app.library.records import DocumentRecord, Refusal
+from app.documents import sources
+from app.documents.model import Chapter
+from app.documents.transcode import utf8_copy
+from app.library.chapters import is_corrected, set_chapters
+from app.library.records import Added, DocumentRecord, Refusal
 from app.library.removed import removed_documents, restore_document
 from app.library.search import LIMIT, Found, search
 from app.library.store import Library
-from app.library.tags import change_tags
+from app.library.tags import change_tags, tags
+from app.library.twins import twins
 
 
 class Catalogue:
@@ -17,6 +24,9 @@ class Catalogue:
     library: Library
 
     def owner_id(self, owner: str) -> int:
+        raise NotImplementedError
+
+    def add(self, owner: str, path: Path, filename: str) -> Added:
         raise NotImplementedError
 
     def refuse(self, owner: str, filename: str, error: str | Exception) -> Refusal:
@@ -35,6 +45,62 @@ class Catalogue:
 
     def removed(self, owner: str) -> list[tuple[DocumentRecord, str]]:
         return removed_documents(self.library, self.owner_id(owner))
+
+    def document(self, owner: str, document_id: int) -> DocumentRecord:
+        """Raises DocumentNotFound."""
+        return self.library.document(self.owner_id(owner), document_id)
+
+    def has_own_chapters(self, owner: str, document_id: int) -> bool:
+        """Whether its owner corrected them. Raises DocumentNotFound."""
+        with self.library.read() as db:
+            return is_corrected(db, self.document(owner, document_id).id)
+
+    def add_source(self, owner: str, address: str, told: Callable[[int, int | None], None] | None = None) -> Added:
+        """Fetch a web address or an arXiv number and take the file in. ``told``: bytes that came, and all of them.
+
+        Raises SourceRefused, SourceFailed, and what ``add`` raises.
+        """
+        with sources.fetch(address, self.library.files.incoming, told=told) as found:
+            added = self.add(owner, found.path, found.filename)
+        number = f"arxiv:{found.arxiv}"
+        if found.arxiv and number not in added.document.identifiers:
+            known = (*(one for one in added.document.identifiers if not one.startswith("arxiv:")), number)
+            changed = self.library.edit_document(self.owner_id(owner), added.document.id, identifiers=known)
+            added = replace(added, document=changed)
+        return added
+
+    def reencode(self, owner: str, document_id: int, encoding: str) -> DocumentRecord:
+        """Read a text again in the encoding that it is really in: another text, so another document in its place, with
+        its title, collections and all that its owner said of it. The first one goes like any removed one.
+
+        Raises DocumentNotFound, EncodingWrong, EncodingUnknown, EncodingPointless, and then changes nothing.
+        """
+        before = self.document(owner, document_id)
+        owner_id = self.owner_id(owner)
+        with utf8_copy(self.library.file_path(before), encoding) as copy:
+            after = self.add(owner, copy, before.filename).document
+        if after.id != before.id:
+            names = tags(self.library, owner_id).get(before.id, ())
+            self.tag(owner, [after.id], add=names)
+            self.library.remove_document(owner_id, before.id)
+        return after
+
+    def chapters(self, owner: str, document_id: int) -> list[Chapter]:
+        """As corrected by their owner, else as the parser found them. Raises DocumentNotFound."""
+        return self.library.chapters(self.library.document(self.owner_id(owner), document_id).id)
+
+    def set_chapters(
+        self, owner: str, document_id: int, chapters: Sequence[Chapter] | None
+    ) -> tuple[list[Chapter], bool]:
+        """Correct them, or None for the parser's again. True: what a model reads changed, and must be read anew.
+
+        Raises DocumentNotFound, ChaptersInvalid.
+        """
+        return set_chapters(self.library, self.owner_id(owner), document_id, chapters)
+
+    def twins(self, owner: str, document: DocumentRecord) -> list[DocumentRecord]:
+        """What else on the shelf is likely the same book."""
+        return twins(document, self.library.documents(self.owner_id(owner)))
 
     def tag(
         self, owner: str, document_ids: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()

@@ -143,11 +143,11 @@ class Desk(Catalogue):
         authors: Sequence[str] | None = None,
         year: int | None = None,
         language: str | None = None,
+        identifiers: Sequence[str] | None = None,
     ) -> DocumentRecord:
         """Correct what is given. Nothing is read again. Raises DocumentNotFound."""
-        return self.library.edit_document(
-            self.owner_id(owner), document_id, title=title, authors=authors, year=year, language=language
-        )
+        given = {"title": title, "authors": authors, "year": year, "language": language, "identifiers": identifiers}
+        return self.library.edit_document(self.owner_id(owner), document_id, **given)  # type: ignore[arg-type]
 
     def count_tokens(self, owner: str | None = None, *, most: int | None = None) -> int:
         """Count documents, at ``most`` so many, that the current model's tokenizer never saw; returns how many.
@@ -376,7 +376,7 @@ class Desk(Catalogue):
 
     def _count(self, engine: Engine, document: DocumentRecord) -> None:
         with self._counting:
-            prompts.text_ids(engine, self.library, document)
+            prompts.tokens(engine, self.library, document)
 
 
 def _end_of(job: JobRecord, cursor: int) -> EventRecord:

@@ -9,9 +9,10 @@ wherever it stands. Texts are tokenized apart and joined as ids; answers are kep
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from app.library.records import DocumentRecord, TurnRecord
+from app.library.records import DocumentRecord, Tokenization, TurnRecord
 from app.library.store import Library
 from engine.protocol import ChatFrame, Engine, Prompt, Segment
 
@@ -41,15 +42,37 @@ def _header(library: Library, document: DocumentRecord, *, freeze: bool) -> str:
     return library.freeze_header(document.id, header) if freeze else header
 
 
-def text_ids(engine: Engine, library: Library, document: DocumentRecord) -> array[int]:
-    """The ids of a document's text; tokenized and stored, with offsets, the first time this tokenizer asks."""
+def tokens(engine: Engine, library: Library, document: DocumentRecord) -> Tokenization:
+    """All tokens of a document's text; made and stored, with offsets, the first time this tokenizer asks."""
     tokenizer = engine.model.tokenizer
     stored = library.tokenization(document.text_sha256, tokenizer)
     if stored is not None:
-        return stored.ids
+        return stored
     encoding = engine.encode([library.text(document.text_sha256)])[0]
     library.save_tokenization(document.text_sha256, tokenizer, encoding.ids, encoding.offsets)
-    return encoding.ids
+    return Tokenization(ids=encoding.ids, offsets=encoding.offsets)
+
+
+def token_ranges(offsets: Sequence[int], spans: Sequence[tuple[int, int]] | None) -> list[tuple[int, int]]:
+    """The tokens, from and to, that begin in each of the spans of the text; all of them for None."""
+    if spans is None:
+        return [(0, len(offsets) - 1)]
+    # the last offset is the text's end and begins no token
+    return [(bisect_left(offsets, start), min(bisect_left(offsets, end), len(offsets) - 1)) for start, end in spans]
+
+
+def text_ids(engine: Engine, library: Library, document: DocumentRecord) -> array[int]:
+    """The ids of what a model reads of a document's text: front and back matter is left out (``Library.read_spans``).
+
+    Token i of them is not token i of ``tokens``: ``token_ranges`` says which it is.
+    """
+    found, spans = tokens(engine, library, document), library.read_spans(document.id)
+    if spans is None:
+        return found.ids
+    ids: array[int] = array("i")
+    for first, last in token_ranges(found.offsets, spans):
+        ids += found.ids[first:last]
+    return ids
 
 
 def document_segment(engine: Engine, library: Library, document: DocumentRecord, *, freeze: bool = True) -> Segment:

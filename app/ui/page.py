@@ -10,6 +10,7 @@ import gradio as gr
 
 from app.ui import context, conversation, model, threads
 from app.ui.acts import Acts, Changes
+from app.ui.chapters import Chapters
 from app.ui.panel import Payload, panel
 from app.ui.seat import Seat, is_visitor, new_visitor
 from app.ui.shelf import Shelf
@@ -34,6 +35,7 @@ class Page:
         self._space = settings.space
         self._shelf = Shelf(desk, space=settings.space)
         self._acts = Acts(desk, self._shelf, space=settings.space)
+        self._chapters = Chapters(desk, space=settings.space)
         self._panels: dict[str, gr.HTML] = {}
 
     def build(self) -> gr.Blocks:
@@ -54,6 +56,7 @@ class Page:
                         composer = context.build()
                         worth = model.build()
             notes = panel("notes")
+            book = self._chapters.build()
             self._panels = {
                 "shelf": shelf,
                 "threads": history,
@@ -62,6 +65,7 @@ class Page:
                 "composer": composer,
                 "model": worth,
                 "notes": notes,
+                "book": book,
             }
             self._wire(blocks, visitor, told)
         return blocks
@@ -89,6 +93,7 @@ class Page:
         on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
         on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
+        on("book", "changed", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
         on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session)), TALK)
         on("threads", "begin", self._act(lambda seat, data, session: acts.begin(seat, session)), ["composer", "notes"])
         on("threads", "rename", self._act(lambda seat, data, session: acts.rename(seat, data)), ["threads", "notes"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from app.documents import sources
 from app.documents.parse import FILE_LIMIT
 from app.errors import DocumentError, DocumentTooLarge
 from app.ui.notes import note, trouble
@@ -17,6 +18,7 @@ from app.ui.panel import Payload, digest, panel
 from app.ui.seat import Seat
 
 if TYPE_CHECKING:
+    from app.library.records import Added
     from app.reading.desk import Desk
     from app.reading.shelf import ShelfItem
 
@@ -44,7 +46,10 @@ class Shelf:
         def find(said: Any) -> Payload:
             return self.find(said if isinstance(said, dict) else {})
 
-        return panel("shelf", events=EVENTS, server=[add_file, refuse_large, find])
+        def add_address(said: Any) -> Payload:
+            return self.add_address(said if isinstance(said, dict) else {})
+
+        return panel("shelf", events=EVENTS, server=[add_file, refuse_large, find, add_address])
 
     def show(self, owner: str) -> Payload:
         return digest(
@@ -81,9 +86,29 @@ class Shelf:
             return {"note": trouble(error)}
         finally:
             _discard(upload)
+        return self._answer(owner, added)
+
+    def add_address(self, said: Payload) -> Payload:
+        """Fetch what stands at a web address or an arXiv number: said {"visitor", "address"}, as ``add_file``."""
+        owner, address = Seat.read(said).owner(space=self._space), str(said.get("address", ""))[: sources.LONGEST]
+        if owner is None or not sources.is_address(address):
+            return {}
+        try:
+            return self._answer(owner, self._desk.add_source(owner, address))
+        except DocumentError as error:
+            log.info("refused an address: %s", type(error).__name__)
+            return {}
+        except Exception as error:
+            return {"note": trouble(error)}
+
+    def _answer(self, owner: str, added: Added) -> Payload:
         answer: Payload = {"id": added.document.id, "already": added.already}
+        title = added.document.title or added.document.filename
         if added.already:
-            answer["note"] = note("note.already", {"title": added.document.title or added.document.filename})
+            answer["note"] = note("note.already", {"title": title})
+        elif twins := self._desk.twins(owner, added.document):
+            # the reader says whether it is the same book
+            answer["twin"] = {"id": added.document.id, "title": title, "like": twins[0].title or twins[0].filename}
         return answer
 
     def refuse_large(self, said: Payload) -> Payload:

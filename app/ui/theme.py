@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 FAVICON = ASSETS / "icons" / "favicon.png"
-SHEETS = ("base.css", "shelf.css", "conversation.css", "quotes.css", "frame.css")
-SCRIPTS = ("core.js", "icons.js", "frame.js", "shelf.js", "quotes.js", "conversation.js", "composer.js")
+SHEETS = ("base.css", "shelf.css", "conversation.css", "quotes.css", "frame.css", "chapters.css")
+SCRIPTS = ("core.js", "icons.js", "frame.js", "shelf.js", "quotes.js", "conversation.js", "composer.js", "chapters.js")
 SANS = (
     "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "PingFang SC", "Microsoft YaHei",
     "Noto Sans CJK SC", "sans-serif",

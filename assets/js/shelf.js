@@ -41,10 +41,11 @@
     const finder = h("div", { class: "finder" });
     const results = h("section", { class: "hits", hidden: true, aria: { live: "polite" } });
     const back = h("div", { class: "undo", role: "status", hidden: true });
-    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, back, cards, results);
+    const same = h("div", { class: "undo twin", role: "status", hidden: true });
+    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, same, back, cards, results);
 
     // ---- finding: titles at once, here; the full text a moment later, there
-    let wanted = "", tagged = null, found = null, asked = 0, undone = null;
+    let wanted = "", tagged = null, found = null, asked = 0, undone = null, twin = null;
     let order = Lectern.store.read("localStorage", "order") || "added";
     const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value) });
     const sorter = h("select", { class: "order-box", onchange: () => { order = sorter.value; Lectern.store.write("localStorage", "order", order); draw(); } });
@@ -106,6 +107,14 @@
       // it may have come back another way, and a removal takes a moment to show
       if (undone?.gone && there(undone.id)) undone = null;
       else if (undone && !there(undone.id)) undone.gone = true;
+      if (twin && items.length && !there(twin.id) && !fresh.has(twin.id)) twin = null;
+      same.hidden = twin === null;
+      if (twin) {
+        same.replaceChildren(h("span", {}, t("shelf.twin", twin)),
+          h("span", { class: "confirm-actions" },
+            button(null, t("shelf.twin_keep"), () => { twin = null; draw(); }, { text: t("shelf.twin_keep") }),
+            button(null, t("shelf.twin_remove"), () => { const { id, title } = twin; twin = null; undone = { id, title }; choose(seat.chosen.filter((one) => one !== id)); send("remove", { id }); }, { text: t("shelf.twin_remove") })));
+      }
       back.hidden = undone === null;
       if (undone) {
         back.replaceChildren(h("span", {}, t("shelf.removed", { title: undone.title })),
@@ -116,6 +125,11 @@
     function drawResults() {
       results.hidden = !wanted;
       if (!wanted) { results.replaceChildren(); return; }
+      if (/^(https?:\/\/\S+\.|arxiv:\s*\S)/i.test(wanted)) {
+        const address = wanted;
+        results.replaceChildren(h("p", { class: "fine" }, t("shelf.address")), button("plus", t("shelf.address_add"), () => fetchAddress(address), { text: t("shelf.address_add"), kind: "primary" }));
+        return;
+      }
       if (!found) { results.replaceChildren(h("p", { class: "fine" }, t("shelf.find_searching"))); return; }
       const head = found.count ? t("shelf.find_count", { n: found.count }) : t("shelf.find_none");
       results.replaceChildren(h("p", { class: "fine" }, head), ...found.hits.map((hit) => {
@@ -124,6 +138,28 @@
           h("span", { class: "hit-place" }, h("b", {}, hit.title), place && h("span", {}, place)),
           h("span", { class: "hit-text" }, hit.before, h("mark", {}, hit.match), hit.after));
       }));
+    }
+
+    // ---- what may be the same book as another, and what stands at an address
+    function settle(answer) { if (answer?.twin) twin = answer.twin; }
+    async function fetchAddress(address) {
+      const key = ++serial;
+      arriving.set(key, { key, name: address });
+      box.value = "";
+      seek("");
+      let answer;
+      try {
+        await Lectern.arrived;
+        answer = await gradio.server.add_address({ visitor: seat.visitor, address });
+      } catch (error) {
+        console.warn("lectern: an address was not fetched", error);
+        answer = { note: { kind: "error", key: "note.upload", values: { name: address } } };
+      }
+      arriving.delete(key);
+      if (answer?.note) Lectern.say("notes", "show", answer.note);
+      settle(answer);
+      send("changed");
+      draw();
     }
 
     // ---- files on their way in
@@ -146,6 +182,7 @@
         }
         arriving.delete(entry.key);
         if (answer && answer.note) Lectern.say("notes", "show", answer.note);
+        settle(answer);
         // the first book of an empty choice is chosen: most people ask about what they just dropped
         if (answer && answer.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
         send("changed");
@@ -205,6 +242,7 @@
       }
       const remove = button("trash", t("shelf.remove_title", { title }), () => { asking = item.id; draw(); focusIn(item.id, "yes"); },
         { class: "button quiet bare remove", data: { focus: "remove" } });
+      const about = button("list", t("shelf.about", { title }), () => Lectern.say("book", "open", item.id), { class: "button quiet bare about", data: { focus: "about" } });
       const size = item.tokens === null ? null : t("shelf.tokens", { size: Lectern.tokens(item.tokens), n: item.tokens });
       return h("li", { class: `card${chosen ? " chosen" : ""}`, data: { state: item.state } },
         h("label", { class: "card-face" },
@@ -221,7 +259,7 @@
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
         item.error && item.state === "failed" && h("p", { class: "reason" }, item.error),
-        h("div", { class: "card-actions" }, remove, actions),
+        h("div", { class: "card-actions" }, remove, about, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),
           h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; undone = { id: item.id, title }; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },
