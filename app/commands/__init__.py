@@ -6,13 +6,14 @@ control characters: a terminal obeys those.
 
 from __future__ import annotations
 
-from app.commands import asking, chapters, library, model, readings, shelf
+from app.commands import asking, chapters, export, library, model, readings, shelf
 from app.commands.common import Command
 
 COMMANDS: dict[str, Command] = {
     **asking.COMMANDS,
     **shelf.COMMANDS,
     **chapters.COMMANDS,
+    **export.COMMANDS,
     **library.COMMANDS,
     **model.COMMANDS,
     **readings.COMMANDS,

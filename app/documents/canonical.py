@@ -103,6 +103,8 @@ def assemble(
     A heading whose block is blank begins at the next block that is not. Pages are numbered 1..page_count; a page
     that no block mentions is empty. Raises ValueError if no block holds text.
     """
+    # whatever a file calls a heading, one without a title is none
+    headings = [heading for heading in headings if heading.title.strip()]
     parts: list[str] = []
     paragraphs: list[Paragraph] = []
     starts: list[int] = []  # of each block, in the text

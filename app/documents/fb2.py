@@ -51,7 +51,7 @@ def _read(body: etree._Element, blocks: list[str], marks: list[Heading], kind: K
             above = element.getparent()
             # a body's own title is the book's again, that of its notes a heading
             if text and (above is not body or kind):
-                depth = 1 if above is body else level - 1
+                depth = max(level - 1, 1)
                 title = naming.tidy_title(". ".join(line.rstrip(".") for line in text.split("\n")))
                 marks.append(Heading(index=len(blocks), title=title, level=depth, kind=kind))
             if text:

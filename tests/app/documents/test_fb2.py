@@ -37,3 +37,13 @@ def test_what_is_no_fb2() -> None:
             fb2.parse(data, "a.fb2")
     with pytest.raises(DocumentEmpty):
         fb2.parse(b"<FictionBook><body><section/></body></FictionBook>", "a.fb2")
+
+
+def test_titles_outside_sections_and_titles_of_dots() -> None:
+    text = (
+        "<FictionBook><body><cite><title><p>One</p></title></cite><section><title><p>.</p></title><p>b</p></section>"
+        "</body></FictionBook>"
+    )
+    document = fb2.parse(text.encode(), "a.fb2")
+    document.check()
+    assert [(c.level, c.title) for c in document.chapters] == [(1, "One")]
