@@ -188,6 +188,8 @@ def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) ->
     restore.add_argument("file", metavar="FILE", type=Path)
     folder = command("import", "Put every file of a known type below a folder on the shelf.")
     folder.add_argument("folder", metavar="DIR", type=Path)
+    folder.add_argument("--workers", metavar="N", type=_id, help="files parsed at a time; default one a core")
+    folder.add_argument("--again", action="store_true", help="try those once more that were refused before")
 
 
 def _id(text: str) -> int:

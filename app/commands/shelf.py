@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.documents.parse import SUFFIXES
 from app.documents.sources import is_address
 from app.documents.transcode import utf8_copy
 from app.errors import DocumentError, SourceFailed, SourceRefused
+from app.library.intake import WORKERS, Arrival, files, work
 from app.library.records import Added
 from app.reading.desk import Desk
 from app.reading.shelf import ShelfItem
@@ -69,31 +71,42 @@ def _added(desk: Desk, name: str, encoding: str | None) -> Added:
 
 
 def import_folder(settings: Settings, options: argparse.Namespace) -> int:
-    """Every file of a known type below a folder; one that was added before is skipped, so that it can be resumed."""
+    """Every file of a known type below a folder, several at a time. What was dealt with before is not opened again, so
+    that an import that was ended goes on."""
     if not options.folder.is_dir():
         complain(f"{options.folder} is no folder. Name the folder that holds the books.")
         return 1
-    paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    told: list[dict[str, Any]] = []
+    told: dict[int, Arrival] = {}
     with open_desk(settings) as desk, Status() as status:
-        for place, path in enumerate(paths):
-            status.share("Importing", place, len(paths))
-            row: dict[str, Any] = {"file": str(path), "id": None, "title": None, "already": False, "error": None}
-            told.append(row)
-            try:
-                added = desk.add(OWNER, path, path.name)
-            except DocumentError as error:
-                row["error"] = str(error)
-                status.say(str(error))
-                continue
-            title = added.document.title or added.document.filename
-            row |= {"id": added.document.id, "title": title, "already": added.already}
-        failed = sum(row["error"] is not None for row in told)
-        already = sum(row["already"] for row in told)
-        status.say(f"{len(told) - failed - already:,} added, {already:,} there already, {failed:,} not taken")
+        intake, owner_id = desk.intake, desk.owner_id(OWNER)
+        intake.requeue()
+        arrivals = [intake.note(owner_id, path, again=options.again) for path in files(options.folder, SUFFIXES)]
+        before = {one.id for one in arrivals if one.state != "waiting"}
+        waiting = [one for one in arrivals if one.id not in before]
+
+        def tell(one: Arrival) -> None:
+            told[one.id] = one
+            seconds = f" ({one.seconds:.1f} s)" if one.seconds is not None else ""
+            status.say(f"{one_line(one.filename)}: {one_line(one.error) if one.error else f'taken in{seconds}'}")
+            status.share("Importing", len(told), len(waiting))
+
+        work(intake, waiting, partial(desk.add, OWNER), workers=options.workers or WORKERS, told=tell)
+        ended = [told.get(one.id, one) for one in arrivals]
+        failed = [one for one in ended if one.state == "failed"]
+        already = sum(one.state == "done" and (one.already or one.id in before) for one in ended)
+        left = sum(one.state in ("waiting", "running") for one in ended)
+        added = len(ended) - len(failed) - already - left
+        more = f", {left:,} left for the next time" if left else ""
+        status.say(f"{added:,} added, {already:,} there already, {len(failed):,} not taken{more}")
     if options.json:
-        print_json(told)
-    return 1 if failed else 0
+        print_json([_arrived(one, one.id in before) for one in ended])
+    return 1 if failed or left else 0
+
+
+def _arrived(one: Arrival, before: bool) -> dict[str, Any]:
+    already = one.already or (before and one.state == "done")
+    row = {"file": one.source, "id": one.document_id, "state": one.state, "already": already, "error": one.error}
+    return {**row, "seconds": one.seconds}
 
 
 def shelf(settings: Settings, options: argparse.Namespace) -> int:

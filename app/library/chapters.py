@@ -71,10 +71,10 @@ def set_chapters(
         made = [] if wanted is None else _checked(wanted, starts, version["characters"])
         db.execute("DELETE FROM document_chapters WHERE document_id = ?", [document_id])
         db.conn.executemany(
-            'INSERT INTO document_chapters (document_id, ordinal, title, level, "start", "end", kind, included) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            'INSERT INTO document_chapters (document_id, owner_id, ordinal, title, level, "start", "end", kind, '
+            "included) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (document_id, n, one.title, one.level, one.start, one.end, one.kind, int(one.is_read))
+                (document_id, owner_id, n, one.title, one.level, one.start, one.end, one.kind, int(one.is_read))
                 for n, one in enumerate(made)
             ],
         )

@@ -296,6 +296,7 @@ def _document_chapters(db: Database) -> None:
         """
         CREATE TABLE document_chapters (
             document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+            owner_id INTEGER NOT NULL REFERENCES owners (id),
             ordinal INTEGER NOT NULL,
             title TEXT NOT NULL,
             level INTEGER NOT NULL,
@@ -311,3 +312,28 @@ def _document_chapters(db: Database) -> None:
     db.execute("ALTER TABLE documents ADD COLUMN read_spans TEXT")
     # corrected, as a year and a language are; null: the version's
     db.execute("ALTER TABLE documents ADD COLUMN identifiers TEXT")
+
+
+@MIGRATIONS(name="0031_intake")
+def _intake(db: Database) -> None:
+    # files on their way in; process: who is taking one in
+    db.execute(
+        """
+        CREATE TABLE intake (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            owner_id INTEGER NOT NULL REFERENCES owners (id),
+            source TEXT NOT NULL,
+            stamp TEXT NOT NULL,
+            filename TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed')),
+            process TEXT,
+            document_id INTEGER REFERENCES documents (id) ON DELETE SET NULL,
+            already INTEGER NOT NULL DEFAULT 0 CHECK (already IN (0, 1)),
+            error TEXT,
+            seconds REAL,
+            created TEXT NOT NULL,
+            UNIQUE (owner_id, source)
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX intake_document ON intake (document_id)")

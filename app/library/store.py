@@ -102,6 +102,10 @@ class Library:
             db.execute("INSERT INTO owners (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", [name, now()])
             return int(one(db, "SELECT id FROM owners WHERE name = ?", [name])["id"])
 
+    def owner_name(self, owner_id: int) -> str:
+        with self.read() as db:
+            return str(one(db, "SELECT name FROM owners WHERE id = ?", [owner_id])["name"])
+
     # documents
 
     def add_document(self, owner_id: int, path: Path, filename: str) -> Added:

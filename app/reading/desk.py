@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DocumentError, LibraryDamaged, NothingChosen, QuestionEmpty
+from app.library.intake import Intake
 from app.library.jobs import Jobs
 from app.library.records import (
     Added,
@@ -67,6 +68,7 @@ class Desk(Catalogue):
         self.library = library
         self.jobs = Jobs(library)
         self.conversations = Threads(library)
+        self.intake = Intake(library)
         self.engines = Engines(engine)
         self.quotes = Quotes(library)
         self._owners: dict[str, int] = {}

@@ -70,6 +70,10 @@ class Page:
             self._wire(blocks, visitor, told)
         return blocks
 
+    def resume(self) -> None:
+        """Take in what was on its way when a server ended; blocks."""
+        self._shelf.resume()
+
     def _wire(self, blocks: gr.Blocks, visitor: gr.BrowserState, told: gr.JSON) -> None:
         acts = self._acts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,10 @@ def serve(settings: Settings, desk: Desk, runner: Runner) -> None:
     uploads(settings.home)
     runner.start()
     try:
-        blocks = build(settings, desk)
+        page = Page(settings, desk)
+        blocks = page.build()
+        # what was dropped on a server that ended
+        threading.Thread(target=page.resume, name="lectern-resume", daemon=True).start()
         try:
             print(f"Lectern is at {launch(blocks, settings)}", flush=True)
             while True:

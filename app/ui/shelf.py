@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # of a search: what a box of one line can show
 QUERY_LIMIT = 200
 HITS = 30
+ARRIVING = 20  # files on their way that a shelf shows
 
 log = logging.getLogger(__name__)
 EVENTS = ("changed", "choose", "stop", "resume", "remove", "restore", "dismiss")
@@ -57,6 +58,11 @@ class Shelf:
                 "ready": True,
                 # the newest first, where a reader looks for what was just dropped
                 "items": [_item(item) for item in reversed(self._desk.shelf(owner))],
+                # on their way in from this page, or from another that was closed
+                "arriving": [
+                    {"id": one.id, "filename": one.filename}
+                    for one in self._desk.intake.open(self._desk.owner_id(owner))[:ARRIVING]
+                ],
                 "refusals": [
                     {"id": one.id, "filename": one.filename, "error": one.error} for one in self._desk.refusals(owner)
                 ],
@@ -77,7 +83,7 @@ class Shelf:
         if owner is None or upload is None:
             return {"note": note("note.upload", {"name": name}, kind="error")}
         try:
-            added = self._desk.add(owner, upload, name)
+            added = self._take(owner, upload, name)
         except DocumentError as error:
             # the desk noted the refusal, and the shelf shows it: a note would only say it twice
             log.info("refused a file: %s", type(error).__name__)
@@ -87,6 +93,37 @@ class Shelf:
         finally:
             _discard(upload)
         return self._answer(owner, added)
+
+    def _take(self, owner: str, upload: Path, name: str) -> Added:
+        """As ``Desk.add``, noted meanwhile: a server that ends now takes it in when it starts again."""
+        intake = self._desk.intake
+        arrival = intake.note(self._desk.owner_id(owner), upload, name, again=True)
+        intake.claim(arrival)
+        try:
+            return self._desk.add(owner, upload, name)
+        finally:
+            intake.forget(arrival)
+
+    def resume(self) -> None:
+        """Take in what was on its way when a server ended. Blocks: for a thread of its own."""
+        folder = Path(get_upload_folder()).resolve()
+        intake = self._desk.intake
+        intake.requeue()
+        for arrival in intake.open():
+            path, owner = Path(arrival.source), self._desk.library.owner_name(arrival.owner_id)
+            # what a command takes in is the command's
+            if not path.is_relative_to(folder) or not intake.claim(arrival):
+                continue
+            try:
+                if path.is_file():
+                    self._desk.add(owner, path, arrival.filename)
+            except DocumentError as error:
+                log.info("refused a file: %s", type(error).__name__)
+            except Exception as error:
+                log.error("a file could not be taken in: %s", type(error).__name__)
+                continue
+            intake.forget(arrival)
+            _discard(path)
 
     def add_address(self, said: Payload) -> Payload:
         """Fetch what stands at a web address or an arXiv number: said {"visitor", "address"}, as ``add_file``."""

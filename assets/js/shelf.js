@@ -167,27 +167,31 @@
       Lectern.say("bar", "showShelf");
       for (const file of files) arriving.set(++serial, { key: serial, file, name: file.name });
       draw();
-      for (const entry of [...arriving.values()].filter((entry) => files.includes(entry.file))) {
-        let answer;
-        try {
-          await Lectern.arrived;
-          if (entry.file.size > given.limit) answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
-          else {
-            const { path } = await gradio.upload(entry.file);
-            answer = await gradio.server.add_file({ visitor: seat.visitor, path, name: entry.name });
-          }
-        } catch (error) {
-          console.warn("lectern: a file did not arrive", error);
-          answer = { note: { kind: "error", key: "note.upload", values: { name: entry.name } } };
-        }
-        arriving.delete(entry.key);
-        if (answer && answer.note) Lectern.say("notes", "show", answer.note);
-        settle(answer);
-        // the first book of an empty choice is chosen: most people ask about what they just dropped
-        if (answer && answer.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
-        send("changed");
-      }
+      const queue = [...arriving.values()].filter((entry) => files.includes(entry.file));
+      // two at a time: one is sent or waits for its parser while the other is parsed
+      await Promise.all([0, 1].map(async () => { for (let entry; (entry = queue.shift());) await takeOne(entry); }));
       draw();
+    }
+
+    async function takeOne(entry) {
+      let answer;
+      try {
+        await Lectern.arrived;
+        if (entry.file.size > given.limit) answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
+        else {
+          const { path } = await gradio.upload(entry.file);
+          answer = await gradio.server.add_file({ visitor: seat.visitor, path, name: entry.name });
+        }
+      } catch (error) {
+        console.warn("lectern: a file did not arrive", error);
+        answer = { note: { kind: "error", key: "note.upload", values: { name: entry.name } } };
+      }
+      arriving.delete(entry.key);
+      if (answer && answer.note) Lectern.say("notes", "show", answer.note);
+      settle(answer);
+      // the first book of an empty choice is chosen: most people ask about what they just dropped
+      if (answer && answer.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
+      send("changed");
     }
 
     let depth = 0;
@@ -300,6 +304,9 @@
       // a long book stands on the shelf before its tokens are counted
       const opening = (entry) => !items.some((item) => item.state === "unread" && item.filename === entry.name);
       for (const entry of [...arriving.values()].filter(opening)) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
+      // from another tab, or from before the program was started again
+      const mine = [...arriving.values()].map((entry) => entry.name);
+      for (const one of value.arriving || []) if (!mine.includes(one.filename)) entries.push(["in-" + one.id, { kind: "coming", name: one.filename }]);
       for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
       for (const item of shown()) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id }]);
