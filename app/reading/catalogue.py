@@ -52,8 +52,9 @@ class Catalogue:
 
     def has_own_chapters(self, owner: str, document_id: int) -> bool:
         """Whether its owner corrected them. Raises DocumentNotFound."""
+        id = self.document(owner, document_id).id
         with self.library.read() as db:
-            return is_corrected(db, self.document(owner, document_id).id)
+            return is_corrected(db, id)
 
     def add_source(self, owner: str, address: str, told: Callable[[int, int | None], None] | None = None) -> Added:
         """Fetch a web address or an arXiv number and take the file in. ``told``: bytes that came, and all of them.

@@ -273,8 +273,9 @@ class Desk(Catalogue):
 
     def thread(self, owner: str, thread_id: int) -> tuple[ThreadRecord, list[TurnRecord]]:
         """Raises ThreadNotFound."""
+        owner_id = self.owner_id(owner)
         with self.library.read():
-            return self.conversations.get(self.owner_id(owner), thread_id), self.conversations.turns(thread_id)
+            return self.conversations.get(owner_id, thread_id), self.conversations.turns(thread_id)
 
     def quoted(self, owner: str, thread_id: int) -> tuple[ThreadRecord, list[TurnRecord]]:
         """A thread, the quotations of its finished turns checked against the texts as they are now.

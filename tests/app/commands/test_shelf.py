@@ -30,7 +30,14 @@ def test_what_the_shelf_says_is_corrected(home: Path, capsys: pytest.CaptureFixt
     authors = ["--author", "A. Stone", "--author", "B. Reed"]
     assert ran(home, "edit", 1, "--title", "The Lamp", *authors, "--year", 1901, "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told == {"id": 1, "title": "The Lamp", "authors": ["A. Stone", "B. Reed"], "year": 1901, "language": "en"}
+    assert told == {
+        "id": 1,
+        "title": "The Lamp",
+        "authors": ["A. Stone", "B. Reed"],
+        "year": 1901,
+        "language": "en",
+        "identifiers": [],
+    }
     assert ran(home, "edit", 1, "--language", "French") == 0
     assert capsys.readouterr().out.strip() == "1  The Lamp — A. Stone, B. Reed (1901, fr)"
     assert ran(home, "list", "--json") == 0

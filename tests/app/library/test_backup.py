@@ -7,12 +7,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from app.documents.model import Chapter
+from app.documents.parse import parse_file
 from app.errors import BackupDamaged, BackupExists, HomeNotEmpty
 from app.library.backup import MANIFEST, back_up, restore
+from app.library.chapters import set_chapters
 from app.library.search import search
 from app.library.store import Library
 from app.library.tags import change_tags, tags
+from app.library.threads import Threads
 from tests.app.library.conftest import Book
 
 
@@ -87,3 +93,44 @@ def test_a_damaged_backup_restores_nothing(saved: Path, tmp_path: Path) -> None:
             restore(path, home)
         assert list(home.iterdir()) == [], path
     assert restore(saved, home).files == 2
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=30).filter(str.strip)
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_library_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    texts = data.draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    with Library(folder / "first", parse=parse_file) as library:
+        owner = library.owner()
+        threads = Threads(library)
+        for n, text in enumerate(texts):
+            path = folder / f"{n}.txt"
+            path.write_text(f"A book.\n\n{text} and its words.\n", encoding="utf-8")
+            id = library.add_document(owner, path, path.name).document.id
+            library.edit_document(owner, id, title=data.draw(NAMES), authors=data.draw(st.lists(NAMES, max_size=2)))
+            change_tags(library, owner, [id], add=data.draw(st.lists(st.sampled_from(["sea", "红"]), unique=True)))
+            if data.draw(st.booleans()):
+                set_chapters(library, owner, id, [Chapter(title=data.draw(NAMES), level=1, start=0, end=0)])
+            turn = threads.add_turn(threads.create(owner, [id], data.draw(NAMES)).id, data.draw(NAMES))
+            threads.save_answer(turn.id, answer=data.draw(NAMES), answer_ids=[1, 2], finish="stop")
+        back_up(library, folder / "saved.zip")
+        restore(folder / "saved.zip", folder / "second")
+        with Library(folder / "second") as again:
+            assert again.check() == []
+            assert again.documents(owner) == library.documents(owner)
+            assert tags(again, owner) == tags(library, owner)
+            for one in library.documents(owner):
+                assert again.text(one.text_sha256) == library.text(one.text_sha256)
+                assert again.chapters(one.id) == library.chapters(one.id)
+            for thread in threads.list(owner):
+                assert Threads(again).get(owner, thread.id) == thread
+                assert Threads(again).turns(thread.id) == threads.turns(thread.id)
+        # and a backup of what came back holds the same
+        with Library(folder / "second") as again:
+            back_up(again, folder / "again.zip")
+        restore(folder / "again.zip", folder / "third")
+        with Library(folder / "third") as third:
+            assert third.documents(owner) == library.documents(owner)
