@@ -19,6 +19,14 @@ _NOTHING = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f\ud800-\udfff]"
 )
+# signs as they are drawn in vertical lines: files of vertical books hold them, nobody writes or looks for them
+_UPRIGHT = str.maketrans(
+    "︐︑︒︓︔︕︖︗︘︙︰︱︲︳︵︶︷︸︹︺︻︼︽︾︿﹀﹁﹂﹃﹄﹇﹈",
+    "，、。：；！？〖〗…‥—–＿（）｛｝〔〕【】《》〈〉「」『』［］",
+)
+_VERTICAL = re.compile("[︐-︙︰-﹈]")
+# half-width katakana, a voiced one being two of them: what old terminals could show
+_HALF_KANA = re.compile("[\uff66-\uff9f]+")
 _RUN = re.compile(r"[ \t\n]+")
 _WIDE = re.compile(
     r"[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003ffff]"
@@ -50,11 +58,22 @@ class Heading:
 
 
 def clean(text: str) -> str:
-    """NFC, newlines as ``\\n``, every other white space as a plain one, nothing invisible. Keeps U+3000 and tabs."""
+    """NFC, newlines as ``\\n``, every other white space as a plain one, nothing invisible. Keeps U+3000 and tabs.
+
+    Signs of vertical lines become those of horizontal ones, half-width katakana the usual ones.
+    """
     text = _NEWLINE.sub("\n", text)
     if not text.isascii():
         text = _SPACE.sub(" ", text)
+        text = usual_signs(text)
     return unicodedata.normalize("NFC", _NOTHING.sub("", text))
+
+
+def usual_signs(text: str) -> str:
+    """Signs of vertical lines as those of horizontal ones, half-width katakana as the usual ones."""
+    if _VERTICAL.search(text):
+        text = text.translate(_UPRIGHT)
+    return _HALF_KANA.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
 
 
 def one_line(text: str) -> str:

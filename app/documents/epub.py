@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -186,7 +187,13 @@ def _chapters(book: _Book, entries: Sequence[_Entry], title: str) -> list[Headin
         highest = min(level for _, level, _ in found)
         marks = [Heading(index=index, title=text, level=level - highest + 1) for index, level, text in found]
     # contents may be out of order (notes, plates): chapters follow the text
-    return sorted(marks, key=lambda mark: mark.index)
+    marks.sort(key=lambda mark: mark.index)
+    # an entry for the title page, which is a picture or a line
+    for n, (mark, after) in enumerate(pairwise(marks)):
+        size = sum(len(text) for text in book.paragraphs[mark.index : after.index])
+        if n < 3 and headings.key(mark.title) == headings.key(title) and size <= 2 * len(title) + 200:
+            marks[n] = replace(mark, kind="front")
+    return marks
 
 
 def _nav_entries(archive: Archive, path: str | None) -> list[_Entry]:

@@ -18,7 +18,7 @@ from app.errors import (
     EncodingPointless,
 )
 
-PARSER_VERSION = 3  # goes up whenever the same file would give another text
+PARSER_VERSION = 4  # goes up whenever the same file would give another text
 FILE_LIMIT = 200 * 2**20  # bytes
 
 _HEAD = 4096

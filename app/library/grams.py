@@ -8,7 +8,10 @@ sieve: what it lets through is counted on the text itself.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+from app.documents.canonical import usual_signs
 
 # from here on a character is a syllable or a word
 _WIDE = "\u2e80"
@@ -18,13 +21,20 @@ _SIGNS = {code: chr(0x100 + code) for code in range(128) if not chr(code).isalnu
 PIECES = 24
 
 
+# letters and digits set as wide as an ideograph; signs are not among them: ， and , are two signs of Chinese
+_WIDTH = {0xFF00 + code - 0x20: chr(code) for code in range(0x21, 0x7F) if chr(code).isalnum()}
+_FULL = re.compile("[０-９Ａ-Ｚａ-ｚ]")
+
+
 def fold(text: str) -> str:
-    return text.casefold()
+    """Case-folded, letters and digits of full width as those of half width."""
+    text = text.casefold()
+    return text.translate(_WIDTH) if not text.isascii() and _FULL.search(text) else text
 
 
 def fold_query(query: str) -> str:
-    """What is looked for: composed as canonical texts are, without halves of surrogates, case-folded."""
-    return fold(unicodedata.normalize("NFC", query.encode("utf-8", "replace").decode("utf-8")))
+    """What is looked for: its signs those of canonical texts, composed, without halves of surrogates, folded."""
+    return fold(unicodedata.normalize("NFC", usual_signs(query.encode("utf-8", "replace").decode("utf-8"))))
 
 
 def pieces(folded: str) -> set[str]:

@@ -337,3 +337,13 @@ def _intake(db: Database) -> None:
         """
     )
     db.execute("CREATE INDEX intake_document ON intake (document_id)")
+
+
+@MIGRATIONS(name="0032_width")
+def _width(db: Database) -> None:
+    # letters of full width are found as those of half width now: texts that have some are indexed anew, when idle
+    wide = "SELECT sha256 FROM texts WHERE text GLOB '*[０-９Ａ-Ｚａ-ｚ]*'"
+    wide = f"SELECT 1 FROM indexed_texts WHERE text_sha256 IN ({wide}) LIMIT 1"
+    if list(db.query(wide)):
+        db.execute("INSERT INTO text_pieces (text_pieces) VALUES ('delete-all')")
+        db.execute("DELETE FROM indexed_texts")

@@ -109,7 +109,8 @@ def search(
 ) -> Found:
     """Where ``query`` stands, whatever its case, in an owner's documents (those named, or all on the shelf).
 
-    The count is that of ``text.casefold().count(query.casefold())``. Hits: at most ``limit``, shared among the
+    The count is that of ``text.casefold().count(query.casefold())``, but that letters and digits of full width are
+    found as those of half width. Hits: at most ``limit``, shared among the
     documents. Raises DocumentNotFound.
     """
     folded = fold_query(query)

@@ -11,6 +11,12 @@ def test_clean_leaves_text_that_a_reader_sees() -> None:
     assert clean(raw) == "a\nb\nc\nd\ne fghi[1mjk é ﬁ 　x"
 
 
+def test_clean_sets_vertical_signs_and_half_width_kana_as_usual() -> None:
+    assert clean("﹁春眠﹂︑不覺︒︵ｶﾞﾗｽ ﾊﾟﾝ︶") == "「春眠」、不覺。（ガラス パン）"
+    # letters and digits of full width stay: a search finds them all the same
+    assert clean("ＡＢＣ１２３，。") == "ＡＢＣ１２３，。"
+
+
 def test_clean_keeps_joiners_that_spell() -> None:
     assert clean("می\u200cخواهم 👩\u200d💻") == "می\u200cخواهم 👩\u200d💻"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -99,3 +101,28 @@ def test_what_came_before_the_index_is_found_and_indexed_in_steps(library: Libra
     assert index_pending(library) == 0
     assert search(library, owner, "WHALE").count == 2
     assert library.check() == []
+
+
+def test_width_and_direction_of_signs_do_not_matter(library: Library, owner: int, book: Book) -> None:
+    library.add_document(owner, book("a.txt", "第１章 ＧＰＴ－４ と GPT-4。ｶﾞﾗｽの﹁窓﹂，a，b, c。"), "a.txt")
+    counts = {
+        query: search(library, owner, query).count
+        for query in ("gpt", "ＧＰＴ", "1", "ガラス", "ｶﾞﾗｽ", "「窓」", "﹁窓", "，", ",")
+    }
+    # signs of full width are signs of their own
+    assert counts == {"gpt": 2, "ＧＰＴ": 2, "1": 1, "ガラス": 1, "ｶﾞﾗｽ": 1, "「窓」": 1, "﹁窓": 1, "，": 2, ",": 1}
+
+
+def test_texts_indexed_before_widths_were_folded_are_indexed_anew(
+    home: Path, library: Library, owner: int, book: Book
+) -> None:
+    library.add_document(owner, book("a.txt", "A book.\n\nＡＢＣ stands here.\n"), "a.txt")
+    with library.write() as db:
+        db.execute("INSERT INTO text_pieces (text_pieces) VALUES ('delete-all')")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = '0032_width'")
+    library.close()
+    with Library(home) as again:
+        with again.read() as db:
+            assert not list(db.query("SELECT 1 FROM indexed_texts"))
+        assert search(again, owner, "abc").count == 1
+        assert index_pending(again) == 1 and search(again, owner, "abc").count == 1
