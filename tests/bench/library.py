@@ -1,8 +1,10 @@
-"""A shelf of 1,000 documents, the chapters of real books: how fast it is filled, listed and searched.
+"""A shelf of 1,000 documents, the chapters of real books: how fast it is filled, listed and searched. And a shelf of
+the books themselves: whether a search counts what ``str.count`` counts, and how fast.
 
-    python -m tests.bench.library [--documents N] [--books DIR]
+    python -m tests.bench.library [--documents N] [--pool N] [--books DIR]
 
-Parsing runs in this process: what is timed is the library's own work and the parser's, not starting processes.
+The shelf is filled in this process, so that the library's own work and the parser's are timed; ``--pool`` files are
+taken in as an import does it, each parsed in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any
 
 from app.commands.common import local_engines
+from app.documents import SUFFIXES
 from app.documents.parse import parse_file
+from app.library.intake import WORKERS, work
+from app.library.search import search
 from app.library.store import Library
 from app.reading.desk import Desk
 from app.settings import Settings
@@ -50,9 +56,40 @@ def milliseconds(work: Callable[[], Any]) -> dict[str, float]:
     return {"median": round(median(times), 1), "worst": round(max(times), 1)}
 
 
+def pooled(desk: Desk, paths: list[Path]) -> dict[str, Any]:
+    """How fast files are taken in by processes of their own."""
+    owner_id = desk.owner_id(OWNER)
+    arrivals = [desk.intake.note(owner_id, path) for path in paths]
+    start = time.perf_counter()
+    ended = work(desk.intake, arrivals, partial(desk.add, OWNER), workers=WORKERS)
+    seconds = time.perf_counter() - start
+    failed = sum(one.state == "failed" for one in ended)
+    return {"files": len(ended), "failed": failed, "workers": WORKERS, "per_second": round(len(ended) / seconds, 2)}
+
+
+def shelf_of_books(folder: Path, home: Path) -> dict[str, Any]:
+    """Counts and milliseconds of searches over the books themselves."""
+    with Library(home, parse=parse_file) as library:
+        owner = library.owner()
+        for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+            library.add_document(owner, path, path.name)
+        documents = library.documents(owner)
+        texts = [library.text(one.text_sha256).casefold() for one in documents]
+        searched = {}
+        for query in QUERIES[:4]:
+            count = search(library, owner, query).count
+            searched[query] = {
+                "count": count,
+                "str_count": sum(text.count(query.casefold()) for text in texts),
+                "ms": milliseconds(lambda query=query: search(library, owner, query)),  # type: ignore[misc]
+            }
+        return {"shelf": "books", "documents": len(documents), "characters": sum(map(len, texts)), "search": searched}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--documents", type=int, default=1000)
+    parser.add_argument("--pool", type=int, default=200)
     parser.add_argument("--books", type=Path, default=BOOKS)
     options = parser.parse_args()
     texts = chapters(options.books, options.documents)
@@ -61,6 +98,12 @@ def main() -> None:
         drop.mkdir()
         for number, (title, text) in enumerate(texts):
             (drop / f"{number:04}.md").write_text(f"# {title}\n\n{text}\n", encoding="utf-8")
+        rows.record("library", shelf_of_books(options.books, Path(folder) / "books"))
+        settings = Settings.load({"home": Path(folder) / "pool", "cache": Path(folder) / "cache"}, {})
+        with Library(settings.home) as library:
+            paths = sorted(drop.iterdir())
+            step = max(1, len(paths) // max(options.pool, 1))
+            pool = pooled(Desk(settings, library, local_engines(settings)), paths[::step][: options.pool])
         settings = Settings.load({"home": Path(folder) / "home", "cache": Path(folder) / "cache"}, {})
         with Library(settings.home, parse=parse_file) as library:
             desk = Desk(settings, library, local_engines(settings))
@@ -75,6 +118,7 @@ def main() -> None:
                 "shelf_ms": milliseconds(lambda: desk.shelf(OWNER)),
                 "search_ms": {query: milliseconds(lambda query=query: desk.search(OWNER, query)) for query in QUERIES},  # type: ignore[misc]
                 "counts": {query: desk.search(OWNER, query).count for query in QUERIES},
+                "pool": pool,
                 "database_bytes": library.path.stat().st_size,
             }
     rows.record("library", row)
