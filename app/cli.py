@@ -131,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_identifier,
         help="an ISBN, DOI or arXiv id",
     )
+    edit.add_argument(
+        "--encoding", metavar="NAME", help="read a text file again in this encoding: a new document takes its place"
+    )
     read = command("read", "Read documents now, all that are not read yet if none is named.")
     read.add_argument("documents", nargs="*", metavar="DOC", type=_id)
     ask = command("ask", "Ask about documents, or go on with a conversation.")
@@ -264,9 +267,9 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     """What argparse cannot say: exits with 2."""
     if options.command == "refine" and (options.tokens < LEAST_TOKENS or options.average < LEAST_KEYS):
         parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
-    given = ("title", "authors", "year", "language", "identifiers")
+    given = ("title", "authors", "year", "language", "identifiers", "encoding")
     if options.command == "edit" and not any(getattr(options, name) for name in given):
-        parser.error("say what to correct: --title, --author, --year, --language or --identifier")
+        parser.error("say what to correct: --title, --author, --year, --language, --identifier or --encoding")
     if options.command == "readings" and options.repair and options.action != "check":
         parser.error("--repair goes with `readings check`")
     if options.command != "ask":

@@ -135,6 +135,8 @@ def edit(settings: Settings, options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("title", "authors", "year", "language", "identifiers")}
     with open_desk(settings) as desk:
         document = desk.edit(OWNER, options.document, **given)
+        if options.encoding:
+            document = desk.reencode(OWNER, document.id, options.encoding)
     if options.json:
         print_json({name: getattr(document, name) for name in ("id", *given)})
         return 0

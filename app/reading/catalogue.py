@@ -81,6 +81,8 @@ class Catalogue:
         with utf8_copy(self.library.file_path(before), encoding) as copy:
             after = self.add(owner, copy, before.filename).document
         if after.id != before.id:
+            said = {"authors": before.authors, "year": before.year, "identifiers": before.identifiers}
+            self.library.edit_document(owner_id, after.id, **{name: value for name, value in said.items() if value})  # type: ignore[arg-type]
             names = tags(self.library, owner_id).get(before.id, ())
             self.tag(owner, [after.id], add=names)
             self.library.remove_document(owner_id, before.id)

@@ -9,7 +9,7 @@ wherever it stands. Texts are tokenized apart and joined as ids; answers are kep
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from app.library.records import DocumentRecord, Tokenization, TurnRecord
@@ -53,24 +53,29 @@ def tokens(engine: Engine, library: Library, document: DocumentRecord) -> Tokeni
     return Tokenization(ids=encoding.ids, offsets=encoding.offsets)
 
 
-def token_ranges(offsets: Sequence[int], spans: Sequence[tuple[int, int]] | None) -> list[tuple[int, int]]:
-    """The tokens, from and to, that begin in each of the spans of the text; all of them for None."""
-    if spans is None:
-        return [(0, len(offsets) - 1)]
+def token_ranges(
+    offsets: Sequence[int], spans: Sequence[tuple[int, int]] | None, upto: int | None = None
+) -> list[tuple[int, int]]:
+    """The tokens, from and to, that begin in each of the spans of the text, all of them for None; none that reaches
+    beyond the offset ``upto``."""
     # the last offset is the text's end and begins no token
-    return [(bisect_left(offsets, start), min(bisect_left(offsets, end), len(offsets) - 1)) for start, end in spans]
+    most = len(offsets) - 1 if upto is None else max(0, bisect_right(offsets, upto) - 1)
+    spans = [(0, offsets[-1])] if spans is None else spans
+    found = [(bisect_left(offsets, start), min(bisect_left(offsets, end), most)) for start, end in spans]
+    return [(first, last) for first, last in found if first < last]
 
 
-def text_ids(engine: Engine, library: Library, document: DocumentRecord) -> array[int]:
-    """The ids of what a model reads of a document's text: front and back matter is left out (``Library.read_spans``).
+def text_ids(engine: Engine, library: Library, document: DocumentRecord, *, upto: int | None = None) -> array[int]:
+    """The ids of what a model reads of a document's text: front and back matter is left out (``Library.read_spans``),
+    and what comes after the offset ``upto``.
 
     Token i of them is not token i of ``tokens``: ``token_ranges`` says which it is.
     """
     found, spans = tokens(engine, library, document), library.read_spans(document.id)
-    if spans is None:
+    if spans is None and upto is None:
         return found.ids
     ids: array[int] = array("i")
-    for first, last in token_ranges(found.offsets, spans):
+    for first, last in token_ranges(found.offsets, spans, upto):
         ids += found.ids[first:last]
     return ids
 

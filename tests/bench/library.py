@@ -13,8 +13,8 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 

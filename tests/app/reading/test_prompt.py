@@ -133,3 +133,51 @@ def test_a_text_is_tokenized_once_and_its_offsets_are_kept(
     assert stored is not None
     assert stored.offsets[-1] == document.characters
     assert prompts.text_ids(engine, library, document) == stored.ids
+
+
+MATTER = "# A book\n\n## Contents\n\nOne and Two\n\n## One\n\nThe lamp was lit.\n\n## Two\n\nIt went out.\n\n## Index\n\nlamp, 1\n"
+
+
+def test_front_and_back_matter_is_not_read_until_it_is_switched_on(
+    engine: Engine, library: Library, desk: Desk, tmp_path: Path
+) -> None:
+    path = tmp_path / "book.md"
+    path.write_text(MATTER, encoding="utf-8")
+    document = desk.add(OWNER, path, "book.md").document
+    # a look does not settle what is read
+    assert "lamp, 1" not in engine.decode(prompts.document_segment(engine, library, document, freeze=False).ids)
+    before = prompts.reading_prompt(engine, library, document)
+    told = engine.decode(before.segments[1].ids)
+    assert "One and Two" not in told and "lamp, 1" not in told
+    assert told.endswith("One\n\nThe lamp was lit.\n\nTwo\n\nIt went out.\n\n\n</document>\n\n")
+    chapters = desk.chapters(OWNER, document.id)
+    renamed, anew = desk.set_chapters(OWNER, document.id, [replace(chapters[0], title="List"), *chapters[1:]])
+    assert not anew and prompts.reading_prompt(engine, library, document) == before
+    _, anew = desk.set_chapters(OWNER, document.id, [replace(one, included=True) for one in renamed])
+    assert anew
+    whole = engine.decode(prompts.reading_prompt(engine, library, document).segments[1].ids)
+    assert library.text(document.text_sha256) in whole
+
+
+def test_what_was_frozen_stays_though_a_later_list_says_otherwise(
+    engine: Engine, library: Library, desk: Desk, tmp_path: Path
+) -> None:
+    path = tmp_path / "book.md"
+    path.write_text(MATTER, encoding="utf-8")
+    document = desk.add(OWNER, path, "book.md").document
+    before = prompts.reading_prompt(engine, library, document)
+    with library.write() as db:
+        # as a better parser would
+        db.execute("UPDATE chapters SET kind = 'body'")
+    assert prompts.reading_prompt(engine, library, document) == before
+
+
+def test_nothing_beyond_an_offset_is_told(engine: Engine, library: Library, desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "book.md"
+    path.write_text(MATTER, encoding="utf-8")
+    document = desk.add(OWNER, path, "book.md").document
+    text = library.text(document.text_sha256)
+    border = text.index("Two\n\nIt went")
+    told = engine.decode(prompts.text_ids(engine, library, document, upto=border))
+    assert "One\n\nThe lamp was lit." in told and "went out" not in told and "One and Two" not in told
+    assert len(prompts.text_ids(engine, library, document, upto=0)) == 0
