@@ -1,9 +1,10 @@
 """Feeds each parser's entry with broken files, guided by coverage: ``python -m tests.bench.fuzz [FORMAT…]``.
 
-    --seconds 600   for each format, in a process of its own
+    --seconds 600      for each format, in a process of its own
+    --file-seconds 60  for one file; more on a busy machine, as they are told by the clock
 
-A file must become a sound Document or a DocumentError; anything else (another exception, a crash, a minute for one
-file, 4 GB) is a finding. Appends a row for each format: files tried, edges covered, what was found. Needs atheris,
+A file must become a sound Document or a DocumentError; anything else (another exception, a crash, too much time for
+one file, 4 GB) is a finding. Appends a row for each format: files tried, edges covered, what was found. Needs atheris,
 which is no dependency: ``pip install "lectern[fuzz]"``.
 
 ZIP formats are fuzzed inside: the bytes are cut into the files of the archive, or else their checksums would refuse
@@ -177,7 +178,7 @@ _SMALL: dict[str, tuple[Callable[[], list[bytes]], ...]] = {
 }
 
 
-def fuzz(format: str, seconds: int, folder: Path) -> None:
+def fuzz(format: str, seconds: int, file_seconds: int, folder: Path) -> None:
     """The child: never returns."""
     import atheris
 
@@ -194,18 +195,19 @@ def fuzz(format: str, seconds: int, folder: Path) -> None:
     for number, seed in enumerate(seeds(format)):
         (corpus / f"{number:03}").write_bytes(seed)
     options = [
-        f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=4096", f"-max_len={LONGEST * 2}",
+        f"-max_total_time={seconds}", f"-timeout={file_seconds}", "-rss_limit_mb=4096", f"-max_len={LONGEST * 2}",
         "-print_final_stats=1", f"-artifact_prefix={folder}/", "-verbosity=1",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: parse(format, data, folder))
     atheris.Fuzz()
 
 
-def run(format: str, seconds: int, keep: Path | None) -> dict[str, object]:
+def run(format: str, seconds: int, file_seconds: int, keep: Path | None) -> dict[str, object]:
     """One row."""
     with tempfile.TemporaryDirectory() as name:
         began = time.monotonic()
-        command = [sys.executable, "-m", "tests.bench.fuzz", format, "--seconds", str(seconds), "--inside", name]
+        command = [sys.executable, "-m", "tests.bench.fuzz", format, "--inside", name]
+        command += ["--seconds", str(seconds), "--file-seconds", str(file_seconds)]
         told = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=rows.ROOT).stderr
         took = time.monotonic() - began
         found = [path for path in Path(name).iterdir() if re.match("crash-|timeout-|oom-|leak-|slow-unit-", path.name)]
@@ -230,16 +232,17 @@ def run(format: str, seconds: int, keep: Path | None) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("formats", nargs="*", choices=[*SUFFIX, []])
+    parser.add_argument("formats", nargs="*", help=f"of {', '.join(SUFFIX)}; all")
     parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--file-seconds", type=int, default=60)
     parser.add_argument("--keep", type=Path, help="a folder for the files that something was found in")
     parser.add_argument("--record", action="store_true", help="append the rows to tests/bench/results/fuzz.jsonl")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        fuzz(options.formats[0], options.seconds, options.inside)
+        fuzz(options.formats[0], options.seconds, options.file_seconds, options.inside)
     for format in options.formats or SUFFIX:
-        row = run(format, options.seconds, options.keep)
+        row = run(format, options.seconds, options.file_seconds, options.keep)
         print(row if not options.record else rows.record("fuzz", row), flush=True)
 
 
