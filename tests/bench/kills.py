@@ -2,8 +2,9 @@
 
 Cuts of so many tokens from the books of a folder are read in one go, by one process after another, each killed at a
 random instant; then once more without a kill, into another folder. The row says whether what is kept is the same bit for
-bit, and how many tokens were kept at each kill. Exits with 1 if anything differs. The whole run of the issue is
-``--cuts 10 --tokens 20000 --kills 20``.
+bit, how many tokens were kept at each kill, and how many had been read but not kept, which are read again. Exits with 1
+if anything differs, or if a chunk a kill is read again. The whole run of the issue is ``--cuts 10 --tokens 20000
+--kills 20``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 from threading import Event as Flag
+from threading import Thread
+from typing import IO
 
+from engine.config import CPU_CHUNK
 from engine.keptfile import read_header
+from engine.protocol import Event, Progress
 from tests.bench import rows, setup
 
 
@@ -34,10 +39,28 @@ def read(model: str, books: Path, cuts: int, tokens: int, readings: Path) -> Non
         for first in range(0, len(ids) - tokens + 1, tokens):
             if made == cuts:
                 return
-            print("reading", flush=True)
-            session.read(setup.one_segment(ids[first : first + tokens]), lambda _: None, Flag())
+            before = made * tokens
+
+            def told(event: Event, before: int = before) -> None:
+                if isinstance(event, Progress):
+                    print(before + event.done, flush=True)
+
+            session.read(setup.one_segment(ids[first : first + tokens]), told, Flag())
             made += 1
     sys.exit(f"{books} gives {made} cuts, {cuts} are asked for" if made < cuts else 0)
+
+
+class Follower(Thread):
+    """Hears how many tokens a process has read, until it ends."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        super().__init__(daemon=True)
+        self.done = 0
+        self._lines = lines
+
+    def run(self) -> None:
+        for line in self._lines:
+            self.done = max(self.done, int(line))
 
 
 def kept(readings: Path) -> dict[str, bytes]:
@@ -63,25 +86,30 @@ def main() -> None:
         interrupted, whole = Path(folder, "interrupted"), Path(folder, "whole")
         command = [sys.executable, "-m", "tests.bench.kills", "--model", given.model, "--books", str(given.books)]
         command += ["--cuts", str(given.cuts), "--tokens", str(given.tokens), "--one"]
-        at_kills, killed = [], 0
+        at_kills, again, killed = [], [], 0
         for _ in range(given.kills):
-            process = subprocess.Popen([*command, str(interrupted)], stdout=subprocess.PIPE)
+            process = subprocess.Popen([*command, str(interrupted)], stdout=subprocess.PIPE, text=True)
             assert process.stdout is not None
             # starting takes as long as many chunks
             process.stdout.readline()
+            follower = Follower(process.stdout)
+            follower.start()
             time.sleep(generator.random() * given.within)
             killed += process.poll() is None
             process.kill()
             process.wait()
+            follower.join()
             process.stdout.close()
             at_kills.append(sum(read_header(path).tokens for path in interrupted.rglob("*.kv")))
+            again.append(max(0, follower.done - at_kills[-1]))
         for readings in (interrupted, whole):
             subprocess.run([*command, str(readings)], check=True, stdout=subprocess.DEVNULL)
         same = kept(interrupted) == kept(whole) and not list(interrupted.rglob("*.part"))
         figures = {name: getattr(given, name) for name in ("model", "cuts", "tokens", "within", "seed")}
-        figures |= {"killed": killed, "kept_at_kills": at_kills, "files": len(kept(whole)), "same": same}
+        figures |= {"killed": killed, "kept_at_kills": at_kills, "read_again": sum(again), "most_again": max(again)}
+        figures |= {"chunk": CPU_CHUNK, "files": len(kept(whole)), "same": same}
     rows.record("kills", figures)
-    sys.exit(not same)
+    sys.exit(not same or max(again) >= CPU_CHUNK)
 
 
 if __name__ == "__main__":
