@@ -12,6 +12,7 @@ from engine.protocol import PAGE_TOKENS
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 Temperature = Literal["none", "yarn"]
+Storage = Literal["exact", "int8"]
 
 # tokens prefilled at a time, per device: enough rows to fill the matrix products, few enough to stop soon
 CPU_CHUNK = 2048
@@ -42,7 +43,8 @@ class EngineConfig:
     nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
     keys (``engine.sparsity.NAMES``), None for dense, or on a CPU for ``block`` where the model's
     budgets are known; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part of identity;
-    readings_limit: bytes that kept pages may take, None for as much as the disk has.
+    readings_limit: bytes that kept pages may take, None for as much as the disk has; storage: "int8" makes the files of
+    a reading smaller when it is finished (``engine.compact``), not part of identity.
     """
 
     folder: Path
@@ -58,12 +60,15 @@ class EngineConfig:
     policy: str | None = None
     temperature: Temperature = "none"
     readings_limit: int | None = None
+    storage: Storage = "exact"
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
             raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
         if self.temperature not in ("none", "yarn"):
             raise ValueError(f"temperature must be none or yarn, not {self.temperature!r}")
+        if self.storage not in ("exact", "int8"):
+            raise ValueError(f"storage must be exact or int8, not {self.storage!r}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be 1 or more, not {self.threads}")
 

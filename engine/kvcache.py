@@ -15,11 +15,23 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from kernels.int8_kv import dequantize
+
 
 class Seal(Protocol):
     """Stands before what was mapped from disk."""
 
     def verify(self, layer: int | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What int8 data mean (``kernels.int8_kv``). steps: [layers, 2, kv_heads, groups, 2, dim], from the extent's first
+    token on; dtype: of the numbers."""
+
+    steps: Tensor
+    group: int
+    dtype: torch.dtype
 
 
 @dataclass(slots=True)
@@ -28,7 +40,8 @@ class Extent:
 
     data: [layers, 2, kv_heads, capacity, dim], keys then values; keys are rotated to their place in their chunk.
     means: [layers, kv_heads, blocks, dim], the mean key of every ``BLOCK_TOKENS`` tokens from the first on, None where
-    they were not taken. seal: what has to agree before any of it is used, None for our own memory.
+    they were not taken. seal: what has to agree before any of it is used, None for our own memory. coded: set where
+    data are int8.
     """
 
     start: int
@@ -36,6 +49,7 @@ class Extent:
     data: Tensor
     means: Tensor | None = None
     seal: Seal | None = None
+    coded: Coded | None = None
 
     @property
     def capacity(self) -> int:
@@ -56,11 +70,25 @@ class Extent:
 
     def keys(self, layer: int) -> Tensor:
         """[kv_heads, length, dim]"""
-        return self.data[layer, 0, :, : self.length]
+        return self._states(layer, 0)
 
     def values(self, layer: int) -> Tensor:
         """[kv_heads, length, dim]"""
-        return self.data[layer, 1, :, : self.length]
+        return self._states(layer, 1)
+
+    def _states(self, layer: int, half: int) -> Tensor:
+        """In place, or as a copy where they lie as int8."""
+        states = self.data[layer, half, :, : self.length]
+        if self.coded is None:
+            return states
+        return dequantize(states, self.coded.steps[layer, half], self.coded.group, self.coded.dtype)
+
+    def plain(self, device: torch.device) -> Extent:
+        """The same tokens as numbers in memory of a device, if they lie elsewhere or otherwise. Verify first."""
+        if self.coded is None:
+            return Extent(self.start, self.length, self.data.to(device), self.means)
+        steps, data = self.coded.steps.to(device), self.data[:, :, :, : self.length].to(device)
+        return Extent(self.start, self.length, dequantize(data, steps, self.coded.group, self.coded.dtype))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +142,8 @@ class Arena:
         """Copy an extent of other memory to its place."""
         own = self.extent(extent.start, extent.length)
         for layer in range(len(self.data)):
-            own.data[layer].copy_(extent.data[layer, :, :, : extent.length])
+            own.data[layer, 0] = extent.keys(layer)
+            own.data[layer, 1] = extent.values(layer)
             self.summarize(layer, own.start, own.end)
         return own
 
@@ -151,6 +180,8 @@ class KVCache:
         self.shape = shape
         self.arena = arena
         self.extents: list[Extent] = []
+        # whether any of it came from int8, wherever it lies now
+        self.smaller = False
 
     def allocate(self, start: int, length: int) -> Extent:
         """An extent for ``length`` new tokens, in the arena if there is one with room."""

@@ -6,20 +6,28 @@ a thread of this module goes ahead of it, layer by layer: reading from a cold di
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from threading import Event as Flag
 from threading import Thread
 
 import torch
 from torch import Tensor
 
+from engine.compact import compact_file
+from engine.errors import StorageFull
 from engine.keptfile import Damaged, Layout, Mapped, blocks
-from engine.kvcache import Arena, Extent, KVCache, KVShape
+from engine.kvcache import Arena, Coded, Extent, KVCache, KVShape
 from engine.protocol import BLOCK_TOKENS, Prompt
 from engine.snapshots import Run, Store, piece_key, piece_lengths
+from kernels.int8_kv import groups
+
+log = logging.getLogger(__name__)
 
 # files whose mapping stays open between jobs, so that their checksums are verified once
 OPEN_FILES = 4096
@@ -42,6 +50,17 @@ class Sealed:
             self.mapped.verify_means()
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A mapped file. data: [layers, 2, kv_heads, tokens, dim]; means: [layers, kv_heads, blocks, dim]; steps: of int8
+    data (``kernels.int8_kv``)."""
+
+    mapped: Mapped
+    data: Tensor
+    means: Tensor | None
+    steps: Tensor | None
+
+
 def layout_of(shape: KVShape) -> Layout:
     return Layout(
         layers=shape.layers,
@@ -58,7 +77,7 @@ class Pages:
     def __init__(self, shape: KVShape, store: Store | None) -> None:
         self.shape = shape
         self.store = store
-        self._open: OrderedDict[Path, tuple[Mapped, Tensor, Tensor | None]] = OrderedDict()
+        self._open: OrderedDict[Path, File] = OrderedDict()
 
     def open(
         self, prompt: Prompt, *, leave: int, arena: Callable[[int], Arena | None] = lambda _: None
@@ -79,6 +98,7 @@ class Pages:
         Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
         cache = KVCache(self.shape, arena(found))
         for extent in extents:
+            cache.smaller |= extent.coded is not None
             cache.append(self._placed(cache, extent))
         return cache, found, key
 
@@ -89,7 +109,7 @@ class Pages:
         extent.verify()
         if cache.arena is not None:
             return cache.arena.put(extent)
-        return Extent(extent.start, extent.length, extent.data.to(self.shape.device))
+        return extent.plain(self.shape.device)
 
     def _forget(self) -> None:
         """Let go of files that are gone, or the disk would keep their bytes as long as they are mapped."""
@@ -130,16 +150,30 @@ class Pages:
         return kept, found - spare, key
 
     def _extent(self, run: Run) -> Extent:
-        mapped, data, means = self._map(run.path)
-        data = data[:, :, :, run.offset : run.offset + run.tokens]
+        file = self._map(run.path)
+        end, means, group = run.offset + run.tokens, file.means, file.mapped.header.group
         if means is not None:
             first = run.offset // BLOCK_TOKENS
             means = None if run.offset % BLOCK_TOKENS else means[:, :, first : first + blocks(run.tokens)]
-        sealed = Sealed(mapped, self.shape.layers, run.offset, run.offset + run.tokens)
-        return Extent(run.start, run.tokens, data, means, sealed)
+        if group == 0:
+            sealed = Sealed(file.mapped, self.shape.layers, run.offset, end)
+            return Extent(run.start, run.tokens, file.data[:, :, :, run.offset : end], means, sealed)
+        assert file.steps is not None
+        # steps are those of whole groups: what begins within one is copied, at most a page or two of a conversation
+        begin = run.offset // group * group
+        sealed = Sealed(file.mapped, self.shape.layers, begin, end)
+        steps = file.steps[:, :, :, begin // group : -(-end // group)]
+        coded = Coded(steps, group, self.shape.dtype)
+        extent = Extent(run.start, end - begin, file.data[:, :, :, begin:end], means, sealed, coded)
+        if begin == run.offset:
+            return extent
+        extent.verify()
+        return Extent(
+            run.start, run.tokens, extent.plain(torch.device("cpu")).data[:, :, :, run.offset - begin :], means
+        )
 
-    def _map(self, path: Path) -> tuple[Mapped, Tensor, Tensor | None]:
-        """A kept file, and in place [layers, 2, kv_heads, tokens, dim] and [layers, kv_heads, blocks, dim]."""
+    def _map(self, path: Path) -> File:
+        """A kept file in place."""
         if path in self._open:
             self._open.move_to_end(path)
             return self._open[path]
@@ -148,17 +182,22 @@ class Pages:
         except OSError as error:
             raise Damaged(path, error.strerror or type(error).__name__) from error
         shape, header = self.shape, mapped.header
-        count = (header.means_offset - header.data_offset) // shape.dtype.itemsize
-        data = torch.frombuffer(mapped.buffer, dtype=shape.dtype, offset=header.data_offset, count=count)
-        data = data.view(shape.layers, 2, shape.kv_heads, header.tokens, shape.dim)
-        means: Tensor | None = None
+
+        def lying(dtype: torch.dtype, offset: int, *sizes: int) -> Tensor:
+            count = prod(sizes)
+            return torch.frombuffer(mapped.buffer, dtype=dtype, offset=offset, count=count).view(sizes)
+
+        planes, tokens = (shape.layers, 2, shape.kv_heads), header.tokens
+        data = lying(torch.int8 if header.group else shape.dtype, header.data_offset, *planes, tokens, shape.dim)
+        means = steps = None
         if header.means_bytes:
-            means = torch.frombuffer(mapped.buffer, dtype=shape.dtype, offset=header.means_offset)
-            means = means.view(shape.layers, shape.kv_heads, blocks(header.tokens), shape.dim)
-        self._open[path] = (mapped, data, means)
+            means = lying(shape.dtype, header.means_offset, shape.layers, shape.kv_heads, blocks(tokens), shape.dim)
+        if header.group:
+            steps = lying(torch.float32, header.steps_offset, *planes, groups(tokens, header.group), 2, shape.dim)
+        self._open[path] = file = File(mapped, data, means, steps)
         while len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)
-        return mapped, data, means
+        return file
 
     def keep(
         self, parent: bytes, extent: Extent, ids: array[int], provenance: dict[str, str], *, remap: bool = True
@@ -178,6 +217,25 @@ class Pages:
             self._open.pop(path, None)
             extent = self._extent(Run(path=path, start=extent.start, offset=0, tokens=extent.length))
         return key, extent
+
+    def compact(self, prompt: Prompt, cancel: Flag) -> int:
+        """Make the files of what is kept of a prompt smaller, until ``cancel``; returns the bytes saved.
+
+        Whoever has them mapped keeps what they were. A bad one is left for whoever reads it next.
+        """
+        saved = 0
+        if self.store is None:
+            return saved
+        for path in dict.fromkeys(run.path for run in self.store.find(prompt)[0]):
+            if cancel.is_set():
+                break
+            try:
+                saved += compact_file(path)
+            except (Damaged, OSError, StorageFull) as error:
+                log.warning("a kept file is not made smaller: %s: %s", path.name, type(error).__name__)
+                continue
+            self._open.pop(path, None)
+        return saved
 
 
 def _verify_ahead(extents: Sequence[Extent], layers: int) -> None:

@@ -143,6 +143,8 @@ def read(
         return _arena(model, prompt.end) if sparse else None
 
     cache, reused, key = pages.open(prompt, leave=1 if need_last else 0, arena=arena)
+    # keys that were read behind smaller ones are not quite those of an exact reading
+    after = {"after": "int8"} if cache.smaller else {}
     work, context = 0.0, reused
     # chunk by chunk: the first is read densely, and what it costs says nothing of the others
     for chunk in chunks(prompt, reused, model.dual_chunk, chunk_tokens):
@@ -171,7 +173,7 @@ def read(
                 log.warning("out of memory: chunks of %d tokens from now on", size)
                 continue
             own = cache.arena is None
-            key, kept = pages.keep(key, extent, chunk.ids, provenance(model), remap=own)
+            key, kept = pages.keep(key, extent, chunk.ids, provenance(model) | after, remap=own)
             if own:
                 cache.replace_last(kept)
             elif len(cache.extents) > 1 and together(model.dual_chunk, *cache.extents[-2:]):

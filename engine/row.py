@@ -64,7 +64,13 @@ class RowForward:
         wanted = [Relation.INTRA, *(kind for kind in (Relation.SUCCESSIVE, Relation.INTER) if kind in kinds)]
         choice = self._choose(cache.tokens)
         runs = [
-            Run(extent.data, extent.length, wanted.index(kind), None if choice is None else extent.means)
+            Run(
+                extent.data,
+                extent.length,
+                wanted.index(kind),
+                None if choice is None else extent.means,
+                *(() if extent.coded is None else (extent.coded.steps, extent.coded.group)),
+            )
             for extent, kind in zip(cache.extents, kinds, strict=True)
         ]
         cos, sin = self._rotations(position, wanted)

@@ -56,6 +56,8 @@ class Session:
         if reading.finished:
             # who had a text read will ask
             model.prepare_row()
+            if self.config.storage == "int8":
+                pages.compact(prompt, cancel)
         return Done(
             finish="stop" if reading.finished else "stopped",
             context=prompt.tokens,

@@ -239,23 +239,7 @@ class Store:
             taken = taken_bytes(self.root)
             if taken + needed > self.limit:
                 raise ReadingsFull(needed, taken, self.limit)
-        free = shutil.disk_usage(self.folder).free
-        if needed + RESERVE_BYTES > free:
-            raise StorageFull(needed + RESERVE_BYTES, free)
-        part = path.with_suffix(".part")
-        try:
-            with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                for each in parts:
-                    file.write(each)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
-                raise StorageFull(needed, shutil.disk_usage(self.folder).free) from error
-            raise
-        sync_folder(self.folder)
+        commit(path, *parts)
 
     def drop(self, path: Path, reason: str) -> None:
         """Remove a file that proved bad; its tokens will be read again."""
@@ -267,6 +251,28 @@ class Store:
         except OSError as error:
             log.warning("it cannot be removed: %s: %s", path.name, error.strerror)
         self.refresh()
+
+
+def commit(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file beside its place, sync and rename it: all of it or nothing. Raises StorageFull, OSError."""
+    needed = sum(memoryview(part).nbytes for part in parts)
+    free = shutil.disk_usage(path.parent).free
+    if needed + RESERVE_BYTES > free:
+        raise StorageFull(needed + RESERVE_BYTES, free)
+    part = path.with_suffix(".part")
+    try:
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            for each in parts:
+                file.write(each)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise StorageFull(needed, shutil.disk_usage(path.parent).free) from error
+        raise
+    sync_folder(path.parent)
 
 
 def taken_bytes(root: Path) -> int:

@@ -47,16 +47,19 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Keys and values of ``length`` tokens: data [layers, 2, kv_heads, capacity, dim], bfloat16 or float32.
+    """Keys and values of ``length`` tokens: data [layers, 2, kv_heads, capacity, dim], bfloat16, float32 or int8.
 
     kind: which rotation of the query meets them; means: [layers, kv_heads, blocks, dim], the mean key of every block
-    of tokens, the last as far as it is full, or None where all keys are always attended to.
+    of tokens, the last as far as it is full, or None where all keys are always attended to. Of int8 data, steps:
+    [layers, 2, kv_heads, groups, 2, dim] and group, as ``kernels.int8_kv`` has them.
     """
 
     data: Tensor
     length: int
     kind: int
     means: Tensor | None = None
+    steps: Tensor | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def prepare(dtype: torch.dtype) -> None:
         *linear(6, 2), none, *linear(2, 2), none, *linear(4, 2), none, *linear(2, 2), none,
         head[0], steps[0], none, none,
     )  # fmt: skip
+    # int8 runs are read by the same code
     run = Run(torch.zeros((1, 2, 1, 16, 2), dtype=dtype), 16, 0, torch.zeros((1, 1, 1, 2), dtype=dtype))
     turn, choice = torch.ones((1, 1)), Choice(torch.zeros((1, 1), dtype=torch.int64), 16, 0, 0)
     quantize(torch.zeros((2, 2), dtype=dtype), None, torch.empty((2, 2), dtype=torch.int8), torch.empty(2))
@@ -136,13 +140,19 @@ def decode_row(
     dim = cos.shape[1] * 2
     if not runs or not 0 < runs[-1].length <= runs[-1].data.shape[3]:
         raise ValueError("the last run must have room for the token and count it")
+    dtype = runs[-1].data.dtype
     for run in runs:
         data = run.data
-        if data.dtype not in STORED or data.stride()[-2:] != (dim, 1) or data.device.type != "cpu":
+        coded = data.dtype is torch.int8 and run.steps is not None and run is not runs[-1]
+        if (data.dtype not in STORED and not coded) or data.stride()[-2:] != (dim, 1) or data.device.type != "cpu":
             raise ValueError(f"a run of {tuple(data.shape)} {data.dtype} cannot be read in place")
-        if data.dtype != runs[0].data.dtype or run.kind >= len(cos):
+        if (not coded and data.dtype != dtype) or run.kind >= len(cos):
             raise ValueError(f"a run of {data.dtype}, kind {run.kind} does not go with the others")
-        if run.means is not None and (run.means.dtype != data.dtype or run.means.stride()[-2:] != (dim, 1)):
+        if run.steps is not None and (run.steps.dtype != torch.float32 or run.steps.stride()[-3:] != (2 * dim, dim, 1)):
+            raise ValueError(f"steps of {tuple(run.steps.shape)} {run.steps.dtype} cannot be read in place")
+        if coded and (run.group % 64 or run.group < 64):
+            raise ValueError(f"steps are shared by a multiple of 64 tokens, not by {run.group}")
+        if run.means is not None and (run.means.dtype != dtype or run.means.stride()[-2:] != (dim, 1)):
             raise ValueError("mean keys must lie as the keys do")
     if choice is not None and choice.keys.shape != (len(weights.qkv), runs[0].data.shape[2]):
         raise ValueError(f"keys to choose {tuple(choice.keys.shape)} are not [layers, kv_heads]")

@@ -30,7 +30,8 @@ def decode_row(
     choice: Choice | None,
 ) -> Tensor:
     """See ``kernels.decode_row.decode_row``."""
-    data = runs[0].data
+    # the last is our own memory: others may lie as int8
+    data = runs[-1].data
     layers, kv_heads = data.shape[0], data.shape[2]
     table = np.zeros((len(runs), compiled.COLUMNS), np.int64)
     places = []
@@ -40,8 +41,10 @@ def decode_row(
         row[:6] = run.data.data_ptr(), lies[0], lies[1], lies[2], run.length, run.kind
         if choice is not None and run.means is not None:
             blocks = -(-run.length // choice.block)
-            row[6:] = run.means.data_ptr(), run.means.stride(0), run.means.stride(1), blocks
+            row[6:10] = run.means.data_ptr(), run.means.stride(0), run.means.stride(1), blocks
             places.append(np.stack((np.full(blocks, number), np.arange(blocks)), 1))
+        if run.steps is not None:
+            row[10:] = run.steps.data_ptr(), run.steps.stride(0), run.steps.stride(1), run.steps.stride(2), run.group
     blocks_of = np.concatenate(places) if places else np.empty((0, 2), np.int64)
     keys, block, sink, local = np.empty((0, kv_heads), np.int64), 1, 0, 0
     if choice is not None and len(blocks_of):

@@ -18,7 +18,9 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 UNIT = 64
 # columns of the table of runs
 ADDRESS, LAYER, VALUES, HEAD, LENGTH, KIND, MEANS, MEANS_LAYER, MEANS_HEAD, BLOCKS = range(10)
-COLUMNS = 10
+# of int8 data: where steps and centres lie, and how many tokens share them; GROUP 0: not int8
+STEPS, STEPS_LAYER, STEPS_HALF, STEPS_HEAD, GROUP = range(10, 15)
+COLUMNS = 15
 
 
 class Packed(NamedTuple):
@@ -188,7 +190,9 @@ def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int,
                 continue
             first = number * block
             keys = min(block, length - first)
-            if end == first and units[count - 1, 2] + keys <= UNIT:
+            # a unit has one step a channel
+            whole = runs[run, GROUP] == 0 or first % runs[run, GROUP] != 0
+            if end == first and whole and units[count - 1, 2] + keys <= UNIT:
                 units[count - 1, 2] += keys
             else:
                 units[count, 0], units[count, 1], units[count, 2] = run, first, keys
@@ -246,6 +250,23 @@ def attend_unit(query: Any, key: Any, value: Any, top: Any, mass: Any, acc: Any,
                 acc[member, d] += weight * rows[t, d]
 
 
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def plain(run: Any, layer: int, head: int, begin: Any, keys: Any, wide_key: Any, wide_value: Any) -> None:
+    """Keys and values of a unit that lie as int8, as float32. run: its row of the table; wide_key: [UNIT, dim]."""
+    dim = wide_key.shape[1]
+    address = run[ADDRESS] + layer * run[LAYER] + head * run[HEAD] + np.int64(begin) * dim
+    steps = run[STEPS] + np.int64(4) * (
+        layer * run[STEPS_LAYER] + head * run[STEPS_HEAD] + np.int64(begin) // run[GROUP] * 2 * dim
+    )
+    for half in range(2):
+        codes = carray(pointer(address + half * run[VALUES]), (keys, dim), np.int8)
+        step = carray(pointer(steps + np.int64(4) * half * run[STEPS_HALF]), (2, dim), np.float32)
+        wide = wide_value if half else wide_key
+        for t in range(keys):
+            for d in range(dim):
+                wide[t, d] = np.float32(codes[t, d]) * step[0, d] + step[1, d]
+
+
 @njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def attend(
     layer: int, runs: Any, queries: Any, like: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, acc: Any
@@ -261,12 +282,20 @@ def attend(
         first, last = piece * counts[mine] // pieces, (piece + 1) * counts[mine] // pieces
         scores = np.empty((group, UNIT), np.float32)
         rows = np.empty((UNIT, dim), np.float32)
+        wide_key, wide_value = np.empty((UNIT, dim), np.float32), np.empty((UNIT, dim), np.float32)
         top[piece, head] = np.float32(-1e30)
         mass[piece, head] = np.float32(0)
         acc[piece, head] = np.float32(0)
         size = like.itemsize
         for number in range(first, last):
             run, begin, keys = units[mine, number, 0], units[mine, number, 1], units[mine, number, 2]
+            if runs[run, GROUP]:
+                plain(runs[run], layer, head, begin, keys, wide_key, wide_value)
+                attend_unit(
+                    queries[runs[run, KIND], head], wide_key[:keys], wide_value[:keys], top[piece, head],
+                    mass[piece, head], acc[piece, head], scores, rows,
+                )  # fmt: skip
+                continue
             address = runs[run, ADDRESS] + size * (
                 layer * runs[run, LAYER] + head * runs[run, HEAD] + np.int64(begin) * dim
             )

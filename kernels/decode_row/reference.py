@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from kernels.int8_kv import dequantize
+
 if TYPE_CHECKING:
     from kernels.decode_row import Choice, Run, Weights
 
@@ -67,15 +69,21 @@ def _head(
     layer: int, head: int, queries: list[Tensor], runs: Sequence[Run], scale: float, choice: Choice | None
 ) -> Tensor:
     """Attention of one key head's group: [group, dim]."""
-    logits = [
-        queries[run.kind][head] @ run.data[layer, 0, head, : run.length].float().T * scale for run in runs
-    ]  # each [group, keys]
+    logits = [queries[run.kind][head] @ _states(run, layer, 0, head).T * scale for run in runs]  # each [group, keys]
     if choice is not None:
         chosen = _chosen(layer, head, queries, runs, scale, choice)
         for number, kept in chosen.items():
             logits[number][:, ~kept] = float("-inf")
-    values = torch.cat([run.data[layer, 1, head, : run.length].float() for run in runs])
+    values = torch.cat([_states(run, layer, 1, head) for run in runs])
     return torch.cat(logits, 1).softmax(-1) @ values
+
+
+def _states(run: Run, layer: int, half: int, head: int) -> Tensor:
+    """[length, dim], float32."""
+    states = run.data[layer, half, head, : run.length]
+    if run.steps is None:
+        return states.float()
+    return dequantize(states, run.steps[layer, half, head], run.group, torch.float32)
 
 
 def _chosen(

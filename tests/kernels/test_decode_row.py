@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kernels.decode_row import Choice, Run, Weights, decode_row, prepare, quantize
+from kernels.int8_kv import quantize as quantize_kv
 from tests import tolerances
 
 pytest.importorskip("numba")
@@ -50,9 +51,23 @@ def run(tokens: int, kind: int, kv_heads: int, dim: int, dtype: torch.dtype, *, 
     return Run(data, tokens, kind, found)
 
 
-def both(choice: Choice | None, *, heads: int, kv_heads: int, dim: int, dtype: torch.dtype, **kinds: bool) -> float:
+def smaller(wide: Run, group: int) -> Run:
+    """The same as int8, the codes in a wider buffer too."""
+    codes, steps = quantize_kv(wide.data[:, :, :, : wide.length], group)
+    data = torch.full(wide.data.shape, 99, dtype=torch.int8)
+    data[:, :, :, : wide.length] = codes
+    return Run(data, wide.length, wide.kind, wide.means, steps, group)
+
+
+def both(
+    choice: Choice | None, *, heads: int, kv_heads: int, dim: int, dtype: torch.dtype, group: int = 0, **kinds: bool
+) -> float:
     """Largest difference between the two forms, of the logits and of the newest key and value."""
     runs = [run(300, 2, kv_heads, dim, dtype, means=True), run(257, 1, kv_heads, dim, dtype, means=True)]
+    if group:
+        # beside runs as they were, as a conversation's are behind a book
+        runs[0] = smaller(runs[0], group)
+        runs.insert(1, smaller(run(150, 2, kv_heads, dim, dtype, means=False), group))
     runs += [run(130, 0, kv_heads, dim, dtype, means=False), run(3, 0, kv_heads, dim, dtype, means=False)]
     generator = torch.Generator().manual_seed(1)
     angle = torch.rand(3, dim // 2, generator=generator) * 6
@@ -93,6 +108,16 @@ def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
     assert error < tolerances.FLOAT32_LOGITS
 
 
+@pytest.mark.parametrize("group", [64, 128])
+@pytest.mark.parametrize("keys", [None, 64, 200])
+def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int) -> None:
+    choice = None if keys is None else Choice(torch.full((LAYERS, 3), keys), BLOCK, 32, 48)
+    error = both(
+        choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, group=group, int8=False, bias=True, head_norm=False
+    )
+    assert error < tolerances.FLOAT32_LOGITS
+
+
 @pytest.mark.parametrize("impl", ["compiled", "reference"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("normed", [False, True])
@@ -128,6 +153,9 @@ def test_refuses_what_does_not_fit() -> None:
         ([Run(good.data, 20, 1)], None, "kind 1"),
         ([Run(good.data.half(), 20, 0)], None, "float16"),
         ([Run(good.data.transpose(3, 4), 16, 0)], None, "in place"),
+        ([Run(good.data.to(torch.int8), 20, 0), good], None, "in place"),
+        ([smaller(good, 32), good], None, "multiple of 64"),
+        ([smaller(good, 64)], None, "in place"),
         ([good], Choice(torch.zeros(1, 2, dtype=torch.int64), BLOCK, 0, 0), "layers"),
     ):
         with pytest.raises(ValueError, match=message):
