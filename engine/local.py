@@ -107,12 +107,23 @@ class LocalEngine:
 
     def kept(self, prompt: Prompt) -> int:
         store = self._ready[3]
-        return 0 if store is None else store.find(prompt)[1]
+        if store is None:
+            return 0
+        found = store.find(prompt)[1]
+        if found >= prompt.composed:
+            return found
+        # of a composed prompt every part counts, whatever is missing before it
+        first = prompt.parts[0]
+        opening = len(first.segments[0].ids)
+        return sum(max(0, store.find(part)[1] - opening) for part in prompt.parts) + min(opening, store.find(first)[1])
 
     def kept_files(self, prompt: Prompt) -> list[Path]:
         """The files that hold what is read of the prompt, in order."""
         store = self._ready[3]
-        return [] if store is None else list(dict.fromkeys(run.path for run in store.find(prompt)[0]))
+        if store is None:
+            return []
+        runs = [run for part in (*prompt.parts, prompt) for run in store.find(part)[0]]
+        return list(dict.fromkeys(run.path for run in runs))
 
     def read(self, prompt: Prompt) -> Iterator[Event]:
         return self._run("read", prompt)

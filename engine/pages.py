@@ -7,6 +7,7 @@ a thread of this module goes ahead of it, layer by layer: reading from a cold di
 from __future__ import annotations
 
 import logging
+import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from engine.keptfile import Damaged, Layout, Mapped, blocks
 from engine.kvcache import Arena, Coded, Extent, KVCache, KVShape
 from engine.protocol import BLOCK_TOKENS, Prompt
 from engine.snapshots import Run, Store, piece_key, piece_lengths
+from engine.survey import note_use
 from kernels.int8_kv import groups
 
 log = logging.getLogger(__name__)
@@ -89,11 +91,12 @@ class Pages:
         """
         if self.store is None:
             return KVCache(self.shape, arena(0)), 0, b""
-        runs, found, key = self.store.find(prompt)
+        runs, keys, found, key = self.store.walk(prompt)
+        note_use((run.path for run in runs), time.time())
         self._forget()
         spare = found - (prompt.tokens - leave)
         if spare > 0:
-            runs, found, key = self._shorten(prompt, runs, found, spare)
+            runs, found, key = self._shorten(prompt, runs, keys, found, spare)
         extents = [self._extent(run) for run in runs]
         Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
         cache = KVCache(self.shape, arena(found))
@@ -117,6 +120,10 @@ class Pages:
         for path in [path for path in self._open if not self.store.holds(path)]:
             del self._open[path]
 
+    def kept(self, prompt: Prompt) -> int:
+        """Leading tokens of the prompt that are kept."""
+        return 0 if self.store is None else self.store.find(prompt)[1]
+
     def gap(self, prompt: Prompt) -> int | None:
         """See ``Store.gap``."""
         return None if self.store is None else self.store.gap(prompt)
@@ -127,9 +134,10 @@ class Pages:
         self._open.pop(damage.path, None)
         self.store.drop(damage.path, damage.reason)
 
-    def _shorten(self, prompt: Prompt, runs: list[Run], found: int, spare: int) -> tuple[list[Run], int, bytes]:
-        """Give back the last ``spare`` tokens found, and the key of what is left."""
-        assert self.store is not None
+    def _shorten(
+        self, prompt: Prompt, runs: list[Run], keys: list[bytes], found: int, spare: int
+    ) -> tuple[list[Run], int, bytes]:
+        """Give back the last ``spare`` tokens found, and the key of what is left. keys: before each segment."""
         kept: list[Run] = []
         left = found - spare
         for run in runs:
@@ -137,16 +145,18 @@ class Pages:
             if tokens:
                 kept.append(Run(path=run.path, start=run.start, offset=run.offset, tokens=tokens))
             left -= tokens
-        # the pieces on disk are the key's own cut: walk the runs in the same way
-        key, done = self.store.root_key, 0
-        ids = array("i")
-        for segment in prompt.segments:
-            ids.extend(segment.ids)
+        left, number = found - spare, 0
+        while left > len(prompt.segments[number].ids):
+            left -= len(prompt.segments[number].ids)
+            number += 1
+        # the pieces on disk are the key's own cut: walk the runs of the segment in the same way
+        key, start, ids, done = keys[number], prompt.starts[number], prompt.segments[number].ids, 0
         for run in kept:
-            start = run.start
-            for length in piece_lengths(start, run.tokens):
-                key = piece_key(key, start, ids[done : done + length])
-                start, done = start + length, done + length
+            if run.start >= start and done < left:
+                place = run.start
+                for length in piece_lengths(place, run.tokens):
+                    key = piece_key(key, place, ids[done : done + length])
+                    place, done = place + length, done + length
         return kept, found - spare, key
 
     def _extent(self, run: Run) -> Extent:

@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 0.4
 
 
+class Incomplete(Exception):
+    """A part of a composed prompt is not kept: it must be read alone first."""
+
+
 class _Cancelled(Exception):
     """Leaves the model in the middle of a chunk. Never leaves this module."""
 
@@ -129,7 +133,8 @@ def read(
 
     limit: positions the model can tell apart; chunk_tokens: the most to read at a time; need_last: the last token is
     run again if all was kept, so that there is something to answer from. Raises ContextTooLong before any work.
-    Whatever ends it, chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used.
+    Whatever ends it, chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used;
+    Incomplete where a part of a composed prompt is not kept.
     """
     if prompt.end > limit:
         raise ContextTooLong(prompt.end, limit)
@@ -145,6 +150,8 @@ def read(
     cache, reused, key = pages.open(prompt, leave=1 if need_last else 0, arena=arena)
     # keys that were read behind smaller ones are not quite those of an exact reading
     after = {"after": "int8"} if cache.smaller else {}
+    if reused < prompt.composed:
+        raise Incomplete
     work, context = 0.0, reused
     # chunk by chunk: the first is read densely, and what it costs says nothing of the others
     for chunk in chunks(prompt, reused, model.dual_chunk, chunk_tokens):
@@ -173,7 +180,8 @@ def read(
                 log.warning("out of memory: chunks of %d tokens from now on", size)
                 continue
             own = cache.arena is None
-            key, kept = pages.keep(key, extent, chunk.ids, provenance(model) | after, remap=own)
+            how = provenance(model) | {"segment": prompt.name_at(chunk.start)} | after
+            key, kept = pages.keep(key, extent, chunk.ids, how, remap=own)
             if own:
                 cache.replace_last(kept)
             elif len(cache.extents) > 1 and together(model.dual_chunk, *cache.extents[-2:]):

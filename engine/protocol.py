@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Literal, Protocol
 
 PAGE_TOKENS = 1024
@@ -44,15 +45,24 @@ class ChatFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A part of a prompt that starts a page: the opening, one document, or the conversation."""
+    """A part of a prompt that starts a page: the opening, one document, or the conversation.
+
+    alone: its pages are those that were read right behind the opening, whatever stands before it here.
+    """
 
     name: str
     ids: array[int]
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
+    """Segments in order. Where several were read ``alone``, the prompt is composed: each of them starts at the first
+    position after what stands before it that is the same modulo ``stride``, the model's chunk_len, as where it was
+    read, so that its keys, rotated by their place in their chunk, are used as they lie."""
+
     segments: tuple[Segment, ...]
+    stride: int = 0
 
     @property
     def tokens(self) -> int:
@@ -60,32 +70,61 @@ class Prompt:
         return sum(len(segment.ids) for segment in self.segments)
 
     @property
+    def starts(self) -> tuple[int, ...]:
+        """The position of each segment's first token."""
+        starts: list[int] = []
+        position, first = 0, None
+        for segment in self.segments:
+            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
+            if segment.alone:
+                if first is None:
+                    first = position
+                position = first + -(-(position - first) // max(1, self.stride)) * self.stride
+            starts.append(position)
+            position += len(segment.ids)
+        return tuple(starts)
+
+    @property
     def end(self) -> int:
         """The position after the last token, counting the positions skipped."""
-        position = 0
-        for segment in self.segments:
-            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS + len(segment.ids)
-        return position
+        return self.starts[-1] + len(self.segments[-1].ids) if self.segments else 0
 
     def rest(self, found: int) -> Iterator[tuple[int, array[int]]]:
         """(position, ids) of what is left of each segment after the first ``found`` tokens."""
-        position = 0
-        for segment in self.segments:
-            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
+        for position, segment in zip(self.starts, self.segments, strict=True):
             skipped = min(found, len(segment.ids))
             found -= skipped
             if skipped < len(segment.ids):
                 yield position + skipped, segment.ids[skipped:]
-            position += len(segment.ids)
 
     def head(self, tokens: int) -> Prompt:
         """The prompt of the first ``tokens`` tokens only."""
         segments = []
         for segment in self.segments:
             if tokens > 0:
-                segments.append(Segment(name=segment.name, ids=segment.ids[:tokens]))
+                segments.append(replace(segment, ids=segment.ids[:tokens]))
             tokens -= len(segment.ids)
-        return Prompt(segments=tuple(segments))
+        return replace(self, segments=tuple(segments))
+
+    def name_at(self, position: int) -> str:
+        """The name of the segment that holds a position."""
+        return [segment.name for start, segment in zip(self.starts, self.segments, strict=True) if start <= position][
+            -1
+        ]
+
+    @property
+    def composed(self) -> int:
+        """Tokens up to the end of the last segment that was read alone; 0 in an ordinary prompt."""
+        last = max((number + 1 for number, segment in enumerate(self.segments) if segment.alone), default=0)
+        return sum(len(segment.ids) for segment in self.segments[:last])
+
+    @property
+    def parts(self) -> tuple[Prompt, ...]:
+        """For each segment that was read alone, the prompt that reads it so."""
+        opening = tuple(takewhile(lambda segment: not segment.alone, self.segments))
+        return tuple(
+            Prompt(segments=(*opening, replace(segment, alone=False))) for segment in self.segments if segment.alone
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from threading import Event as Flag
 
 from engine import decode, prefill
 from engine.config import EngineConfig
-from engine.errors import ReadingsFull, StorageFull
+from engine.errors import ContextTooLong, ReadingsFull, StorageFull
 from engine.keptfile import Damaged
 from engine.model import LanguageModel
 from engine.pages import Pages, layout_of
@@ -97,7 +97,7 @@ class Session:
                 emit=told,
             )
         ended = time.perf_counter()
-        self._keep_answer(pages, reading.key, answer)
+        self._keep_answer(pages, prompt.segments[-1].name, reading.key, answer)
         return Done(
             finish=answer.finish,
             context=prompt.tokens,
@@ -138,9 +138,19 @@ class Session:
             return reading
 
         mended, filled = 0, set[int | None]()
+        if prompt.end > self.config.limit:
+            raise ContextTooLong(prompt.end, self.config.limit)
+        if prompt.composed and pages.store is None:
+            raise ValueError("a composed prompt is made of kept pages, and nothing is kept here")
         while True:
             # each turn of this loop drops a file, or fills another gap, or is the last
             try:
+                for alone in prompt.parts:
+                    if pages.kept(alone) < alone.tokens:
+                        part = self._prefill(model, pages, alone, emit, cancel, need_last=False)
+                        mended += part.prefilled
+                        if not part.finished:
+                            return replace(part, reused=0, prefilled=mended)
                 gap = pages.gap(prompt) if prompt.end <= self.config.limit else None
                 if gap is not None and gap not in filled:
                     filled.add(gap)
@@ -153,15 +163,17 @@ class Session:
             except Damaged as damage:
                 pages.drop(damage)
                 continue
+            except prefill.Incomplete:
+                continue
             return replace(reading, reused=reading.reused - mended, prefilled=reading.prefilled + mended)
 
-    def _keep_answer(self, pages: Pages, key: bytes, answer: decode.Answer) -> None:
+    def _keep_answer(self, pages: Pages, segment: str, key: bytes, answer: decode.Answer) -> None:
         done = 0
         for extent in answer.tails:
             ids = answer.ids[done : done + extent.length]
             if ids:
                 try:
-                    key, _ = pages.keep(key, extent, ids, {"written_by": "decode"})
+                    key, _ = pages.keep(key, extent, ids, {"written_by": "decode", "segment": segment})
                 except (StorageFull, ReadingsFull) as error:
                     # it was said: without its pages, its tokens are read with the next question
                     log.warning("an answer's pages are not kept: %s", type(error).__name__)

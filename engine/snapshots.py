@@ -16,7 +16,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import ReadingsFull, StorageFull
@@ -134,36 +134,62 @@ class Store:
     def find(self, prompt: Prompt) -> tuple[list[Run], int, bytes]:
         """The longest prefix of the prompt that is kept: its runs in order, its tokens, and its key.
 
-        Runs never cross a segment's border or a page that another file holds.
+        Runs never cross a segment's border or a page that another file holds. A segment that was read alone is found
+        whole or not at all.
         """
+        runs, _, found, key = self.walk(prompt)
+        return runs, found, key
+
+    def walk(self, prompt: Prompt) -> tuple[list[Run], list[bytes], int, bytes]:
+        """As ``find``, and the key before each segment that was come to."""
         self.refresh()
         runs: list[Run] = []
-        found, key, position = 0, self.root_key, 0
-        for segment in prompt.segments:
-            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
-            done = 0
-            first_in_segment = True
-            while done < len(segment.ids):
-                piece = self._child(key, position, segment.ids, done)
-                if piece is None:
-                    return runs, found, key
-                last = runs[-1] if runs and not first_in_segment else None
-                if last is not None and last.path == piece.path and last.offset + last.tokens == piece.offset:
-                    runs[-1] = Run(
-                        path=last.path, start=last.start, offset=last.offset, tokens=last.tokens + piece.tokens
-                    )
-                else:
-                    runs.append(Run(path=piece.path, start=position, offset=piece.offset, tokens=piece.tokens))
-                first_in_segment = False
-                key = piece.key
-                done += piece.tokens
-                position += piece.tokens
-                found += piece.tokens
-        return runs, found, key
+        keys: list[bytes] = []
+        found, key = 0, self.root_key
+        alone: tuple[bytes, int] | None = None
+        for start, segment in zip(prompt.starts, prompt.segments, strict=True):
+            keys.append(key)
+            if segment.alone:
+                alone = alone or (key, start)
+                parent, place = alone
+                mine, end = self._chain(parent, place, segment.ids, shift=start - place)
+                if sum(run.tokens for run in mine) < len(segment.ids):
+                    break
+                # read alone and where it lies now: no other prompt has this key
+                key = hashlib.sha256(b"composed" + key + end + struct.pack("<q", start)).digest()
+            else:
+                mine, key = self._chain(key, start, segment.ids)
+            runs += mine
+            tokens = sum(run.tokens for run in mine)
+            found += tokens
+            if tokens < len(segment.ids):
+                break
+        return runs, keys, found, key
+
+    def _chain(self, key: bytes, start: int, ids: array[int], shift: int = 0) -> tuple[list[Run], bytes]:
+        """What is kept of one segment from its beginning, placed ``shift`` positions on; and its key."""
+        runs: list[Run] = []
+        done = 0
+        while done < len(ids):
+            piece = self._child(key, start + done, ids, done)
+            if piece is None:
+                break
+            last = runs[-1] if runs else None
+            if last is not None and last.path == piece.path and last.offset + last.tokens == piece.offset:
+                runs[-1] = replace(last, tokens=last.tokens + piece.tokens)
+            else:
+                place = start + done + shift
+                runs.append(Run(path=piece.path, start=place, offset=piece.offset, tokens=piece.tokens))
+            key = piece.key
+            done += piece.tokens
+        return runs, key
 
     def gap(self, prompt: Prompt) -> int | None:
         """Tokens of the prompt after which kept pages begin again, where a file in the middle is missing."""
         _, found, key = self.find(prompt)
+        if found < prompt.composed:
+            # mended where they are read alone
+            return None
         end = found
         for start, ids in prompt.rest(found):
             done = 0
