@@ -17,6 +17,7 @@ LecternError
 ├── NotFound(id)
 │   ├── DocumentNotFound(id)
 │   ├── ThreadNotFound(id)
+│   ├── TurnNotFound(id)
 │   └── JobNotFound(id)
 ├── LibraryError
 │   ├── LibraryDamaged(path, reason)
@@ -223,6 +224,11 @@ class DocumentNotFound(NotFound):
 class ThreadNotFound(NotFound):
     def __str__(self) -> str:
         return f"There is no conversation {self.id}. `lectern threads` shows those that exist."
+
+
+class TurnNotFound(NotFound):
+    def __str__(self) -> str:
+        return f"There is no question {self.id} in this conversation. Open the conversation again."
 
 
 class JobNotFound(NotFound):

@@ -1,4 +1,5 @@
-"""What can be set, from the command line, else the environment, else a default. The only reader of ``os.environ``.
+"""What can be set, from the command line, else the environment, else what was chosen on the page
+(``home/settings.json``), else a default. The only reader of ``os.environ``.
 
 The home holds ``library.db`` and ``files/`` (the library's), ``readings/`` (the engine's kept pages), ``engine.lock``
 and ``logs/``. The models lie in a cache of their own, which homes share.
@@ -7,10 +8,11 @@ and ``logs/``. The models lie in a cache of their own, which homes share.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,10 @@ DEFAULT_MODEL = "qwen2.5-coder-0.5b"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # a page or two of the largest models
 LEAST_BUDGET = 100 * 10**6
+POLICIES = ("auto", "dense", "block", "vertical_slash")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+FILE = "settings.json"
 
 # every setting and the variable that sets it
 VARIABLES = {
@@ -37,14 +42,19 @@ VARIABLES = {
     "log_level": "LECTERN_LOG_LEVEL",
     "language": "LECTERN_LANGUAGE",
     "readings_budget": "LECTERN_READINGS_BUDGET",
+    "policy": "LECTERN_POLICY",
+    "welcome": "LECTERN_WELCOME",
 }
+# what the page may set, and keeps in the home
+CHOSEN = ("model", "readings_budget", "policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """home, cache: absolute folders; model: a name of the catalogue, a folder or a hub id; port: 0 takes a free one;
     space: running as a Hugging Face Space; language: of the interface, "auto" follows the browser; readings_budget:
-    bytes that kept readings may take, None for as much as the disk has."""
+    bytes that kept readings may take, None for as much as the disk has; policy: how a long text is read, "auto" for the
+    model's own; welcome: whether a new shelf begins with the welcome book."""
 
     home: Path
     cache: Path
@@ -57,6 +67,8 @@ class Settings:
     log_level: str
     language: str
     readings_budget: int | None
+    policy: str = "auto"
+    welcome: bool = True
 
     @classmethod
     def load(
@@ -91,7 +103,10 @@ class Settings:
             "log_level": lambda: "info",
             "language": lambda: "auto",
             "readings_budget": lambda: "none",
+            "policy": lambda: "auto",
+            "welcome": lambda: "on",
         }
+        chosen: dict[str, Any] = {}
         values: dict[str, Any] = {}
         sources: dict[str, tuple[str, Any]] = {}
         for name, variable in VARIABLES.items():
@@ -99,6 +114,8 @@ class Settings:
                 source, value = _option(name), overrides[name]
             elif environ.get(variable):
                 source, value = variable, environ[variable]
+            elif name in chosen:
+                source, value = f"{name} in {FILE}", chosen[name]
             else:
                 source, value = _option(name), defaults[name]()
             sources[name] = (source, value)
@@ -106,12 +123,29 @@ class Settings:
                 values[name] = _CHECKS[name](value)
             except ValueError as error:
                 raise SettingInvalid(source, value, str(error)) from None
+            if name == "home":
+                chosen = _read(values["home"] / FILE)
         try:
             private_folder(values["home"])
         except LibraryNotWritable as error:
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
             raise SettingInvalid(*sources["home"], f"the folder cannot be made or entered ({reason})") from error
         return cls(**values, space=space)
+
+    def choose(self, **values: Any) -> Settings:
+        """These settings with others of ``CHOSEN``, kept for the next start. Raises SettingInvalid."""
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                checked[name] = _CHECKS[name](value)
+            except ValueError as error:
+                raise SettingInvalid(name, value, str(error)) from None
+        path = self.home / FILE
+        kept = _read(path) | {name: value for name, value in values.items() if name in CHOSEN}
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps(kept, indent=2, ensure_ascii=False), encoding="utf-8")
+        beside.replace(path)
+        return replace(self, **checked)
 
     @property
     def readings(self) -> Path:
@@ -122,6 +156,7 @@ class Settings:
     def engine(self) -> dict[str, Any]:
         """What an engine of this machine is made with, besides its model's name."""
         kept = {"readings": self.readings, "readings_limit": self.readings_budget}
+        kept |= {"policy": None if self.policy == "auto" else self.policy}
         return {"cache": self.cache, "dtype": self.dtype, "device": self.device, **kept}
 
     @property
@@ -132,6 +167,18 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What the page kept; only names that it may set. Raises SettingInvalid for a file that cannot be understood."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        # not there; a home that cannot be entered is told as such
+        return {}
+    except ValueError as error:
+        raise SettingInvalid(str(path), "", "it cannot be read; delete it to begin with the defaults") from error
+    return {name: said[name] for name in CHOSEN if name in said} if isinstance(said, dict) else {}
 
 
 def _option(name: str) -> str:
@@ -215,6 +262,13 @@ def _budget(value: Any) -> int | None:
     return size
 
 
+def _switch(value: Any) -> bool:
+    said = str(value).strip().lower()
+    if said not in ("on", "off"):
+        raise ValueError("choose on or off")
+    return said == "on"
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "home": _folder,
     "cache": _folder,
@@ -226,4 +280,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "log_level": _one_of(*LOG_LEVELS),
     "language": _language,
     "readings_budget": _budget,
+    "policy": _one_of(*POLICIES),
+    "welcome": _switch,
 }

@@ -42,8 +42,10 @@ class LocalEngine:
         device: str = "auto",
         chunk_tokens: int | None = None,
         threads: int | None = None,
+        policy: str | None = None,
     ) -> None:
         self._name = name
+        self._policy = policy
         self._cache = cache
         self._readings, self._readings_limit = readings, readings_limit
         self._dtype, self._device = dtype, device
@@ -245,6 +247,7 @@ class LocalEngine:
             device=_one_of(DEVICES, info.device),
             chunk_tokens=self._chunk_tokens,
             threads=self._threads,
+            policy=self._policy,
             temperature=info.temperature,
             readings_limit=self._readings_limit,
         )

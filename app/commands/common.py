@@ -34,7 +34,8 @@ ELSEWHERE = "another Lectern works on this home: it does this when its turn come
 @contextmanager
 def open_desk(settings: Settings) -> Iterator[Desk]:
     with Library(settings.home) as library:
-        desk = Desk(settings, library, local_engines(settings))
+        # of the desk as it is then: the page may change its settings
+        desk = Desk(settings, library, lambda name: local_engines(desk.settings)(name))
         try:
             yield desk
         finally:

@@ -130,9 +130,20 @@ class ThreadRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnRecord:
-    """A question and its answer. ``ordinal`` counts from 1; ``answer_ids`` is None until there is an answer.
+class ThreadHit:
+    """Where a search found a conversation: in ``turn_id``, None for its title; snippet: before, match, after."""
 
+    thread: ThreadRecord
+    turn_id: int | None
+    snippet: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRecord:
+    """A question and its answer. ``answer_ids`` is None until there is an answer.
+
+    ordinal: from 1, in the order of asking, over all branches of the thread; parent_id: the turn that it follows, None
+    for a first one.
     finish: why the answer ended ("stop", "length", "stopped"), None before; tokens, seconds: counts and times by name;
     quotes: what was quoted, as ``reading.quotes`` keeps it, None where it was not checked yet.
     """
@@ -150,3 +161,4 @@ class TurnRecord:
     error: str | None
     created: str
     quotes: dict[str, Any] | None = None
+    parent_id: int | None = None

@@ -347,3 +347,18 @@ def _width(db: Database) -> None:
     if list(db.query(wide)):
         db.execute("INSERT INTO text_pieces (text_pieces) VALUES ('delete-all')")
         db.execute("DELETE FROM indexed_texts")
+
+
+@MIGRATIONS(name="0033_branches")
+def _branches(db: Database) -> None:
+    # a turn follows its parent; two with one parent are branches. head_id: the last turn of the branch that is shown
+    db.execute("ALTER TABLE turns ADD COLUMN parent_id INTEGER REFERENCES turns (id)")
+    db.execute("ALTER TABLE threads ADD COLUMN head_id INTEGER")
+    db.execute("CREATE INDEX turns_parent ON turns (parent_id)")
+    db.execute(
+        "UPDATE turns SET parent_id = (SELECT p.id FROM turns p WHERE p.thread_id = turns.thread_id "
+        "AND p.ordinal < turns.ordinal ORDER BY p.ordinal DESC LIMIT 1)"
+    )
+    db.execute(
+        "UPDATE threads SET head_id = (SELECT id FROM turns WHERE thread_id = threads.id ORDER BY ordinal DESC LIMIT 1)"
+    )

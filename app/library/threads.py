@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
 
-from app.errors import LibraryDamaged, NothingChosen, QuestionEmpty, ThreadNotFound
+from app.errors import LibraryDamaged, NothingChosen, QuestionEmpty, ThreadNotFound, TurnNotFound
 from app.library import blobs, rows
-from app.library.records import ThreadRecord, TurnRecord
+from app.library.records import ThreadHit, ThreadRecord, TurnRecord
 from app.library.values import clean, now, to_json
 
 if TYPE_CHECKING:
     from app.library.store import Library
 
+# characters shown around what a search found
+SNIPPET = 60
+# from a turn back to the first of its branch
+_PATH = (
+    "WITH RECURSIVE path (id, parent_id) AS (SELECT id, parent_id FROM turns WHERE id = {last} "
+    "UNION ALL SELECT t.id, t.parent_id FROM turns t JOIN path ON t.id = path.parent_id) "
+    "SELECT {columns} FROM turns WHERE id IN (SELECT id FROM path) ORDER BY ordinal"
+)
 _THREADS = "SELECT id, owner_id, title, created, updated FROM threads "
 _TURN_COLUMNS = (
-    "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created, quotes"
+    "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created, quotes, "
+    "parent_id"
 )
 
 
@@ -75,25 +84,35 @@ class Threads:
             db.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [now(), id])
             rows.stop_jobs(db, "thread_id = ?", [id])
 
-    def add_turn(self, thread_id: int, question: str) -> TurnRecord:
-        """Ask the next question. Raises QuestionEmpty, ThreadNotFound."""
+    def restore(self, owner_id: int, id: int) -> ThreadRecord:
+        """Take a removal back; one that is there stays. Raises ThreadNotFound."""
+        with self.library.write() as db:
+            db.execute("UPDATE threads SET deleted_at = NULL WHERE id = ? AND owner_id = ?", [id, owner_id])
+            return _thread(db, owner_id, id)
+
+    def add_turn(self, thread_id: int, question: str, *, instead_of: int | None = None) -> TurnRecord:
+        """Ask the next question of the branch that is shown, or, ``instead_of`` a turn, begin a branch beside it.
+        The branch of the new turn is then shown.
+
+        Raises QuestionEmpty, ThreadNotFound; TurnNotFound where the thread has no such turn.
+        """
         if not question.strip():
             raise QuestionEmpty()
         time = now()
         with self.library.write() as db:
-            found = list(
-                db.query(
-                    "INSERT INTO turns (thread_id, ordinal, owner_id, question, created) "
-                    "SELECT id, (SELECT coalesce(max(ordinal), 0) + 1 FROM turns WHERE thread_id = threads.id), "
-                    "owner_id, ?, ? "
-                    f"FROM threads WHERE id = ? AND deleted_at IS NULL RETURNING {_TURN_COLUMNS}",
-                    [clean(question), time, thread_id],
-                )
-            )
-            if not found:
+            thread = list(db.query("SELECT head_id FROM threads WHERE id = ? AND deleted_at IS NULL", [thread_id]))
+            if not thread:
                 raise ThreadNotFound(thread_id)
-            db.execute("UPDATE threads SET updated = ? WHERE id = ?", [time, thread_id])
-            return self._turn_record(found[0])
+            parent = thread[0]["head_id"] if instead_of is None else _turn(db, thread_id, instead_of)["parent_id"]
+            row = rows.one(
+                db,
+                "INSERT INTO turns (thread_id, ordinal, owner_id, question, created, parent_id) "
+                "SELECT id, (SELECT coalesce(max(ordinal), 0) + 1 FROM turns WHERE thread_id = threads.id), "
+                f"owner_id, ?, ?, ? FROM threads WHERE id = ? RETURNING {_TURN_COLUMNS}",
+                [clean(question), time, parent, thread_id],
+            )
+            db.execute("UPDATE threads SET updated = ?, head_id = ? WHERE id = ?", [time, row["id"], thread_id])
+            return self._turn_record(row)
 
     def save_answer(
         self,
@@ -140,10 +159,71 @@ class Threads:
             )
 
     def turns(self, thread_id: int) -> builtins.list[TurnRecord]:
-        """The conversation so far, in order; empty for a thread that is not there."""
+        """The branch that is shown, in order; empty for a thread that is not there."""
+        last = "(SELECT head_id FROM threads WHERE id = ?)"
+        with self.library.read() as db:
+            found = db.query(_PATH.format(last=last, columns=_TURN_COLUMNS), [thread_id])
+            return [self._turn_record(row) for row in found]
+
+    def branch(self, turn_id: int) -> builtins.list[TurnRecord]:
+        """A turn and those before it, whichever branch is shown; the turn is the last. Raises TurnNotFound."""
+        with self.library.read() as db:
+            found = [
+                self._turn_record(row) for row in db.query(_PATH.format(last="?", columns=_TURN_COLUMNS), [turn_id])
+            ]
+        if not found:
+            raise TurnNotFound(turn_id)
+        return found
+
+    def every_turn(self, thread_id: int) -> builtins.list[TurnRecord]:
+        """Of all branches, in the order of asking."""
         query = f"SELECT {_TURN_COLUMNS} FROM turns WHERE thread_id = ? ORDER BY ordinal"
         with self.library.read() as db:
             return [self._turn_record(row) for row in db.query(query, [thread_id])]
+
+    def beside(self, thread_id: int) -> dict[int, tuple[int, ...]]:
+        """The ids of the turns that begin where a turn begins, itself among them, for each that has others beside
+        it."""
+        groups: dict[int | None, builtins.list[int]] = {}
+        with self.library.read() as db:
+            for row in db.query("SELECT id, parent_id FROM turns WHERE thread_id = ? ORDER BY ordinal", [thread_id]):
+                groups.setdefault(row["parent_id"], []).append(row["id"])
+        return {id: tuple(ids) for ids in groups.values() if len(ids) > 1 for id in ids}
+
+    def show_branch(self, thread_id: int, turn_id: int) -> None:
+        """Show the branch that goes through a turn, as far as it was last gone on with. Raises TurnNotFound."""
+        with self.library.write() as db:
+            last = _turn(db, thread_id, turn_id)["id"]
+            while True:
+                query = "SELECT id FROM turns WHERE parent_id = ? ORDER BY ordinal DESC LIMIT 1"
+                later = list(db.query(query, [last]))
+                if not later:
+                    break
+                last = later[0]["id"]
+            db.execute("UPDATE threads SET head_id = ? WHERE id = ?", [last, thread_id])
+
+    def search(self, owner_id: int, query: str, limit: int) -> builtins.list[ThreadHit]:
+        """Conversations in whose title, questions or answers a text stands, letter case apart, each once with the
+        first place found; the one last spoken in first."""
+        wanted, found = query.casefold(), []
+        if not wanted:
+            return []
+        with self.library.read() as db:
+            for thread in self.list(owner_id):
+                if len(found) == limit:
+                    break
+                turns = db.query(
+                    "SELECT id, question, answer FROM turns WHERE thread_id = ? ORDER BY ordinal", [thread.id]
+                )
+                # a title is often the first question: what leads to a place comes before what does not
+                texts = [(turn["id"], text) for turn in turns for text in (turn["question"], turn["answer"])]
+                texts.append((None, thread.title))
+                for turn_id, text in texts:
+                    at = text.casefold().find(wanted)
+                    if at >= 0:
+                        found.append(ThreadHit(thread=thread, turn_id=turn_id, snippet=_around(text, at, len(wanted))))
+                        break
+        return found
 
     def _turn_record(self, row: dict[str, Any]) -> TurnRecord:
         packed = row["answer_ids"]
@@ -161,6 +241,20 @@ def _thread(db: Database, owner_id: int, id: int) -> ThreadRecord:
     for row in db.query(query, [id, owner_id]):
         return _thread_record(db, row)
     raise ThreadNotFound(id)
+
+
+def _turn(db: Database, thread_id: int, id: int) -> dict[str, Any]:
+    for row in db.query("SELECT id, parent_id FROM turns WHERE id = ? AND thread_id = ?", [id, thread_id]):
+        return row
+    raise TurnNotFound(id)
+
+
+def _around(text: str, at: int, length: int) -> tuple[str, str, str]:
+    """What stands before, at and after a place, on one line. A case-folded place is near enough for a snippet."""
+    low, high = max(0, at - SNIPPET), min(len(text), at + length + SNIPPET)
+    parts = text[low:at], text[at : at + length], text[at + length : high]
+    before, match, after = (" ".join(part.split(" ")).replace("\n", " ") for part in parts)
+    return ("…" if low else "") + before, match, after + ("…" if high < len(text) else "")
 
 
 def _thread_record(db: Database, row: dict[str, Any]) -> ThreadRecord:

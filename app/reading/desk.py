@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.errors import DocumentError, LibraryDamaged, NothingChosen, QuestionEmpty
+from app.errors import DocumentError, NothingChosen, QuestionEmpty
 from app.library.intake import Intake
 from app.library.jobs import Jobs
 from app.library.records import (
@@ -23,17 +22,16 @@ from app.library.records import (
     EventRecord,
     JobRecord,
     ReadingRecord,
-    ThreadRecord,
     TurnRecord,
 )
 from app.library.store import Library
 from app.library.tags import last_used, tags
 from app.library.threads import Threads
 from app.reading import prompt as prompts
-from app.reading.catalogue import Catalogue
+from app.reading.conversations import Conversations
 from app.reading.engines import EngineFactory, Engines
 from app.reading.plan import Plan
-from app.reading.quotes import Quote, Quotes
+from app.reading.quotes import Quotes
 from app.reading.room import Room
 from app.reading.shelf import ShelfItem, shelf_item
 from app.reading.surroundings import Surroundings, look
@@ -60,7 +58,7 @@ class Run:
     turn_id: int
 
 
-class Desk(Catalogue):
+class Desk(Conversations):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -80,6 +78,16 @@ class Desk(Catalogue):
     def model(self) -> ModelInfo:
         """Facts of the model in use. Raises EngineError; ModelNotReady while it is being fetched."""
         return self.engines.now(self.settings.model).model
+
+    def choose(self, **values: Any) -> None:
+        """Change settings from now on and for the next start: ``model``, ``readings_budget``, ``policy``. A reading in
+        hand gives way to another model's; an answer in hand is finished by its own.
+
+        Raises SettingInvalid, and then changes nothing.
+        """
+        before, self.settings = self.settings, self.settings.choose(**values)
+        if before.engine != self.settings.engine:
+            self.engines.renew()
 
     def machine(self) -> Surroundings:
         """This machine, as it was when first looked at, and which models of the catalogue it could run."""
@@ -110,6 +118,7 @@ class Desk(Catalogue):
                     counts.get(document.id),
                     tagged.get(document.id, ()),
                     used.get(document.id),
+                    self._chapter_at,
                 )
                 for document in self.library.documents(owner_id)
             ]
@@ -237,10 +246,12 @@ class Desk(Catalogue):
         *,
         document_ids: Sequence[int] | None = None,
         thread_id: int | None = None,
+        instead_of: int | None = None,
         sampling: Sampling | None = None,
     ) -> Run:
         """Queue a question: the next turn of a thread, or the first of a new one over ``document_ids``, which stand
-        in its prompt by their ids. A thread keeps the documents it began with.
+        in its prompt by their ids. A thread keeps the documents it began with. ``instead_of`` a turn of the thread,
+        the question begins a branch beside it.
 
         Raises QuestionEmpty, NothingChosen, NotFound, and RoomExceeded as far as it can be told at once.
         """
@@ -253,6 +264,8 @@ class Desk(Catalogue):
         if thread_id is not None:
             document_ids = self.conversations.get(owner_id, thread_id).document_ids
             turns = self.conversations.turns(thread_id)
+            if instead_of is not None:
+                turns = self.conversations.branch(instead_of)[:-1]
         documents = self.chosen(owner_id, document_ids or ())
         engine = self.engines.ready(self.settings.model)
         if engine is not None:
@@ -262,55 +275,9 @@ class Desk(Catalogue):
             if thread_id is None:
                 ids = [one.id for one in documents]
                 thread_id = self.conversations.create(owner_id, ids, _title(question)).id
-            turn = self.conversations.add_turn(thread_id, question)
+            turn = self.conversations.add_turn(thread_id, question, instead_of=instead_of)
             job = self.jobs.enqueue(owner_id, "ask", payload, priority=QUESTION, thread_id=thread_id, turn_id=turn.id)
         return Run(job_id=job.id, thread_id=thread_id, turn_id=turn.id)
-
-    # conversations
-
-    def threads(self, owner: str) -> list[ThreadRecord]:
-        return self.conversations.list(self.owner_id(owner))
-
-    def thread(self, owner: str, thread_id: int) -> tuple[ThreadRecord, list[TurnRecord]]:
-        """Raises ThreadNotFound."""
-        owner_id = self.owner_id(owner)
-        with self.library.read():
-            return self.conversations.get(owner_id, thread_id), self.conversations.turns(thread_id)
-
-    def quoted(self, owner: str, thread_id: int) -> tuple[ThreadRecord, list[TurnRecord]]:
-        """A thread, the quotations of its finished turns checked against the texts as they are now.
-
-        They were checked when the answer was finished; here are those of an older Lectern, or of a document that was
-        parsed again since. A turn whose texts cannot be had is shown unchecked. Raises ThreadNotFound.
-        """
-        thread, turns = self.thread(owner, thread_id)
-        with suppress(LibraryDamaged):
-            stamp = self.quotes.stamp(thread.document_ids)
-            for place, turn in enumerate(turns):
-                if turn.answer and turn.finish is not None and (turn.quotes or {}).get("of") != stamp:
-                    stored = self.quotes.stored(turn.question, turn.answer, thread.document_ids)
-                    self.conversations.save_quotes(turn.id, turn.answer, stored)
-                    turns[place] = replace(turn, quotes=stored)
-        return thread, turns
-
-    def sentences(self, owner: str, thread_id: int, turn_id: int) -> list[Quote]:
-        """Every sentence of an answer, looked for in the texts. Raises ThreadNotFound; none for an unknown turn."""
-        thread, turns = self.thread(owner, thread_id)
-        turn = next((one for one in turns if one.id == turn_id), None)
-        return [] if turn is None else self.quotes.check_sentences(turn.answer, thread.document_ids)
-
-    def rename_thread(self, owner: str, thread_id: int, title: str) -> ThreadRecord:
-        return self.conversations.rename(self.owner_id(owner), thread_id, title)
-
-    def remove_thread(self, owner: str, thread_id: int) -> None:
-        self.conversations.remove(self.owner_id(owner), thread_id)
-
-    def running(self, owner: str, thread_id: int) -> int | None:
-        """The job that answers, or will answer, the thread's oldest open question."""
-        for job in self.jobs.list(self.owner_id(owner), states=("waiting", "running"), kind="ask"):
-            if job.thread_id == thread_id:
-                return job.id
-        return None
 
     # following
 
@@ -370,12 +337,16 @@ class Desk(Catalogue):
         return [self.library.document(owner_id, one) for one in sorted(set(document_ids))]
 
     def _turn(self, job: JobRecord) -> TurnRecord:
-        assert job.thread_id is not None
-        return next(turn for turn in self.conversations.turns(job.thread_id) if turn.id == job.turn_id)
+        assert job.turn_id is not None
+        return self.conversations.branch(job.turn_id)[-1]
 
     def _begun(self, owner_id: int, document_id: int) -> bool:
         """Whether somebody decided about this document's reading already: read, queued, stopped or failed."""
         return any(job.document_id == document_id for job in self.jobs.list(owner_id, kind="read"))
+
+    def _chapter_at(self, document: DocumentRecord, share: float) -> str | None:
+        """The chapter there, as if every character took the same number of tokens."""
+        return self.library.chapter_at(document.id, int(share * document.characters))
 
     def _count(self, engine: Engine, document: DocumentRecord) -> None:
         with self._counting:

@@ -53,6 +53,8 @@ class Engines:
         self._ready: dict[str, Engine] = {}
         self._problems: dict[str, EngineError] = {}
         self._told = Loading(text="")
+        # of earlier settings: still at work, or not yet ended
+        self._former: list[Engine] = []
 
     def get(self, name: str, report: Report | None = None) -> Engine:
         """The engine of a model, its checkpoint fetched first if need be. Blocks; raises EngineError.
@@ -82,14 +84,24 @@ class Engines:
         """Why the last attempt to make it failed."""
         return self._problems.get(name)
 
+    def renew(self) -> None:
+        """Make every engine anew when it is next asked for; what one does now, it ends as it was."""
+        # without the lock, which is held while a checkpoint is fetched
+        former, self._ready = self._ready, {}
+        self._former += former.values()
+
     def only(self, name: str) -> None:
         """End the work of every other engine: the weights of two need not fit. For the one who works the queue."""
+        while self._former:
+            self._former.pop().close()
         for other, engine in list(self._ready.items()):
             if other != name:
                 engine.close()
 
     def close(self) -> None:
         """An engine that is closed starts again at its next job."""
+        while self._former:
+            self._former.pop().close()
         for engine in list(self._ready.values()):
             engine.close()
 

@@ -45,6 +45,7 @@ class Watch:
         self._over = threading.Event()
         self._engine: Engine | None = None
         self._thread = threading.Thread(target=self._look, name="lectern-watch", daemon=True)
+        self._settings = desk.settings.engine | {"model": desk.settings.model}
         self.order: Order | None = None
 
     def __enter__(self) -> Watch:
@@ -86,8 +87,13 @@ class Watch:
             return "stop"
         if self._closing.is_set():
             return "yield"
-        if self._job.kind == "read" and self._desk.jobs.waiting_above(self._job.priority):
-            return "yield"
+        if self._job.kind == "read":
+            if self._desk.jobs.waiting_above(self._job.priority):
+                return "yield"
+            # another model was chosen, or how it reads: what this one would go on with is not wanted any more
+            now = self._desk.settings
+            if now.engine | {"model": now.model} != self._settings:
+                return "yield"
         return None
 
 
@@ -99,7 +105,8 @@ class Runner:
         self._lock = FileLock(desk.settings.engine_lock, thread_local=False, mode=0o600)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._prepared = False
+        # the model that was made ready in idle time
+        self._prepared: str | None = None
 
     @property
     def works(self) -> bool:
@@ -164,24 +171,28 @@ class Runner:
 
     def _prepare(self) -> bool:
         """Use idle time: fetch the model, count what its tokenizer never saw. Whether there was anything to do."""
-        if self._prepared:
+        model = self._desk.settings.model
+        if self._prepared == model and self._desk.engines.ready(model) is not None:
+            return False
+        if self._prepared == model and self._desk.engines.problem(model) is not None:
             return False
         try:
-            self._desk.engines.get(self._desk.settings.model, lambda _: self._give_way())
+            self._desk.engines.get(model, lambda _: self._give_way(model))
             # one book a step: a question may wait
             if index_pending(self._desk.library, most=1):
                 return True
-            self._prepared = not self._desk.count_tokens(most=1)
+            if not self._desk.count_tokens(most=1):
+                self._prepared = model
         except Interrupted:
             pass
         except (EngineError, LecternError) as error:
             # shown where the model is; a job that needs it will say so again
-            self._prepared = True
+            self._prepared = model
             log.warning("the model cannot be prepared: %s", type(error).__name__)
         return True
 
-    def _give_way(self) -> None:
-        if self._closing.is_set():
+    def _give_way(self, model: str) -> None:
+        if self._closing.is_set() or self._desk.settings.model != model:
             raise Interrupted
 
     def _have_ended(self, job_ids: Sequence[int]) -> bool:

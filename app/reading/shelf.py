@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,8 @@ class ShelfItem:
 
     state: "waiting" (in the queue), "reading", "read", "stopped" (by its reader, or half read and left), "failed"
     (``error`` says why), "unread" (this model never began it and nothing is queued). progress: 0 to 1; tokens: of the
-    text, None until counted; seconds_left, tokens_per_second: while it is read; job_id: of its last reading.
+    text, None until counted; seconds_left, tokens_per_second, chapter (about
+    where): while it is read; job_id: of its last reading.
     """
 
     id: int
@@ -41,6 +43,7 @@ class ShelfItem:
     identifiers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     used: str | None = None
+    chapter: str | None = None
 
 
 def shelf_item(
@@ -50,11 +53,13 @@ def shelf_item(
     tokens: int | None,
     tags: tuple[str, ...] = (),
     used: str | None = None,
+    chapter_at: Callable[[DocumentRecord, float], str | None] | None = None,
 ) -> ShelfItem:
     """``job``: the document's last reading job; ``reading``: of the current model; ``tokens``: in its tokenizer;
-    ``used``: when it was last asked about."""
+    ``used``: when it was last asked about; ``chapter_at``: names the chapter at a share of a document's text."""
     state = _state(job, reading)
     running = job if state == "reading" else None
+    progress = _progress(state, running, reading)
     return ShelfItem(
         id=document.id,
         title=document.title or document.filename,
@@ -67,7 +72,7 @@ def shelf_item(
         chapters=document.chapters,
         state=state,
         error=job.error if job is not None and state == "failed" else None,
-        progress=_progress(state, running, reading),
+        progress=progress,
         tokens_per_second=running.tokens_per_second if running else None,
         seconds_left=running.seconds_left if running else None,
         job_id=job.id if job is not None else None,
@@ -78,6 +83,7 @@ def shelf_item(
         identifiers=document.identifiers,
         tags=tags,
         used=used,
+        chapter=chapter_at(document, progress) if running is not None and chapter_at is not None else None,
     )
 
 

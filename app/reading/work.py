@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from app.library.records import DocumentRecord, JobRecord, TurnRecord
+from app.library.records import DocumentRecord, JobRecord
 from app.reading.desk import Desk
 from app.reading.prompt import build_prompt, reading_prompt
 from engine.protocol import Delta, Done, Engine, Event, Loading, Progress, Prompt, Sampling
@@ -160,8 +160,9 @@ class Telling:
         if self._job.thread_id is None or not self._written:
             return None
         try:
-            desk, turns = self._desk, self._desk.conversations.turns(self._job.thread_id)
-            question = next(turn.question for turn in turns if turn.id == self._job.turn_id)
+            desk = self._desk
+            assert self._job.turn_id is not None
+            question = desk.conversations.branch(self._job.turn_id)[-1].question
             thread = desk.conversations.get(self._job.owner_id, self._job.thread_id)
             return desk.quotes.stored(question, self.written, thread.document_ids)
         except Exception as error:
@@ -211,14 +212,14 @@ def read(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
 
 def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
     """Answer a turn from its thread's documents and the turns before it."""
-    assert job.thread_id is not None
+    assert job.thread_id is not None and job.turn_id is not None
     telling.restarted()
     thread = desk.conversations.get(job.owner_id, job.thread_id)
-    turns = desk.conversations.turns(thread.id)
-    turn = next(one for one in turns if one.id == job.turn_id)
+    # of its own branch: the reader may look at another one meanwhile
+    *before, turn = desk.conversations.branch(job.turn_id)
     documents = [desk.library.document(job.owner_id, one) for one in thread.document_ids]
     engine = _engine(desk, str(job.payload["model"]), telling, orders)
-    prompt = build_prompt(engine, desk.library, documents, _before(turns, turn), turn.question)
+    prompt = build_prompt(engine, desk.library, documents, before, turn.question)
     sampling = _sampling(job.payload["sampling"])
     plan = desk.space(engine, job.owner_id).prompt(prompt, documents, sampling)
     plan.check()
@@ -317,10 +318,6 @@ def _told(events: Iterator[Event], telling: Telling) -> Iterator[Event]:
         elif isinstance(event, Delta):
             telling.delta(event.text)
         yield event
-
-
-def _before(turns: list[TurnRecord], turn: TurnRecord) -> list[TurnRecord]:
-    return [one for one in turns if one.ordinal < turn.ordinal]
 
 
 def _sampling(values: dict[str, Any]) -> Sampling:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from app.errors import LecternError, ThreadNotFound
+from app.reading import welcome
 from app.ui import context, conversation, model, threads
 from app.ui.notes import trouble
 from app.ui.panel import Payload
 from app.ui.seat import Seat
+from app.ui.settings import sampling
 
 if TYPE_CHECKING:
     from app.reading.desk import Desk
@@ -41,6 +43,7 @@ class Acts:
         owner = self._owner(seat)
         if owner is None:
             return {}
+        welcome.offer(self._desk, owner, seat.language)
         changes = self.open(seat, session)
         try:
             changes |= {"shelf": self._shelf.show(owner), "threads": self._threads(owner)}
@@ -55,7 +58,7 @@ class Acts:
         if owner is None:
             return {}
         try:
-            shelf = self._shelf.show(owner)
+            shelf = self._shelf.recent(owner)
             titles = {item["id"]: item["title"] for item in shelf["items"]}
             found = {
                 "shelf": shelf,
@@ -78,8 +81,9 @@ class Acts:
 
     # conversations
 
-    def open(self, seat: Seat, session: str) -> Changes:
-        """Show the seat's conversation; the browser then follows its answer, if one is being written."""
+    def open(self, seat: Seat, session: str, data: Payload | None = None) -> Changes:
+        """Show the seat's conversation, a "turn" of it if the reader asks for one; the browser then follows its
+        answer, if one is being written."""
         owner = self._owner(seat)
         if owner is None:
             return {}
@@ -91,6 +95,8 @@ class Acts:
                     "live": conversation.idle(None),
                     "composer": context.show(self._desk, owner, seat),
                 }
+            if data and data.get("turn") is not None:
+                self._desk.show_branch(owner, seat.thread, _id(data, "turn"))
             return self._shown(owner, seat.thread)
         except ThreadNotFound:
             # deleted in another tab, or another library lives at this address now
@@ -106,10 +112,12 @@ class Acts:
             return {}
         question = str(data.get("question", ""))
         try:
+            how = sampling(data.get("sampling"))
             if seat.thread is None:
-                run = self._desk.ask(owner, question, document_ids=seat.chosen)
+                run = self._desk.ask(owner, question, document_ids=seat.chosen, sampling=how)
             else:
-                run = self._desk.ask(owner, question, thread_id=seat.thread)
+                instead = None if data.get("instead_of") is None else _id(data, "instead_of")
+                run = self._desk.ask(owner, question, thread_id=seat.thread, instead_of=instead, sampling=how)
             return {
                 "transcript": {**self._transcript(owner, run.thread_id), "adopt": True, "from": seat.thread},
                 "live": conversation.waiting(run.thread_id, run.job_id),
@@ -147,6 +155,10 @@ class Acts:
         except Exception as error:
             return {"live": conversation.idle(seat.thread), "notes": trouble(error)}
 
+    def branch(self, seat: Seat, session: str, data: Payload) -> Changes:
+        """Show another branch of the open conversation."""
+        return self.open(seat, session, data) if seat.thread is not None else {}
+
     def stop(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.stop(owner, _id(data, "job")))
 
@@ -172,6 +184,10 @@ class Acts:
 
         return self._do(seat, remove, "threads")
 
+    def restore_thread(self, seat: Seat, data: Payload) -> Changes:
+        """Take a removal back."""
+        return self._do(seat, lambda owner: self._desk.restore_thread(owner, _id(data, "id")), "threads")
+
     # the shelf
 
     def changed(self, seat: Seat) -> Changes:
@@ -186,6 +202,10 @@ class Acts:
 
     def resume(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.read(owner, [_id(data, "id")]), "shelf")
+
+    def first(self, seat: Seat, data: Payload) -> Changes:
+        """Let a book be read before all others."""
+        return self._do(seat, lambda owner: self._desk.read(owner, [_id(data, "id")], first=True), "shelf")
 
     def remove(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.remove(owner, _id(data, "id")), "shelf", "composer")

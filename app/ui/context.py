@@ -16,6 +16,7 @@ from engine.protocol import PAGE_TOKENS
 
 if TYPE_CHECKING:
     from app.reading.desk import Desk
+    from app.reading.plan import Plan
 
 EVENTS = ("ask", "stop")
 
@@ -36,7 +37,8 @@ def show(desk: Desk, owner: str, seat: Seat) -> Payload:
         plan = desk.room(owner, seat.chosen, thread_id=_thread(desk, owner, seat))
     except (LecternError, EngineError) as error:
         return {**said, "error": trouble(error)}
-    over = plan.error
+    info = desk.model()
+    read = {id for id, one in desk.library.readings(desk.owner_id(owner), info.identity).items() if one.complete}
     return {
         **said,
         "fits": plan.fits,
@@ -51,9 +53,39 @@ def show(desk: Desk, owner: str, seat: Seat) -> Payload:
         # the question itself is always still to be read
         "ready": plan.to_read < PAGE_TOKENS,
         "seconds_left": plan.seconds_left,
-        "documents": [{"id": part.id, "title": part.title, "tokens": part.tokens} for part in plan.documents],
-        "leave_out": [title for title, _ in over.leave_out] if over is not None else [],
+        # bytes of keys and values; of memory where that sets a limit, else of the disk
+        "memory": plan.tokens * info.kv_bytes,
+        "documents": [
+            {
+                "id": part.id,
+                "title": part.title,
+                "tokens": part.tokens,
+                "memory": part.tokens * info.kv_bytes,
+                "read": part.id in read,
+            }
+            for part in plan.documents
+        ],
+        "leave_out": [] if plan.fits else leave_out(plan),
     }
+
+
+def leave_out(plan: Plan) -> list[list[int]]:
+    """Ways to make it fit, each the ids of documents to leave out: any one that is enough, the smallest first, else
+    the largest ones together. Empty for a single document."""
+    excess = plan.needed - plan.limit
+    by_size = sorted(plan.documents, key=lambda part: part.tokens)
+    if len(by_size) < 2:
+        return []
+    alone = [[part.id] for part in by_size if part.tokens >= excess]
+    if alone:
+        return alone
+    taken: list[int] = []
+    for part in reversed(by_size[1:]):
+        taken.append(part.id)
+        excess -= part.tokens
+        if excess <= 0:
+            return [taken]
+    return []
 
 
 def _thread(desk: Desk, owner: str, seat: Seat) -> int | None:

@@ -6,6 +6,7 @@ second one and a restart all find the same answer going on.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from app.library.records import EventRecord, TurnRecord
     from app.reading.desk import Desk
 
+# characters of an answer under way that are rendered anew at every word
+SETTLE = 1200
+_FENCE = re.compile(r"^ {0,3}(```|~~~)", re.M)
+_GOES_ON = re.compile(r"\s|[-*+>|]|\d+[.)]")
 LIVE_EVENTS = ("follow", "commit")
+TRANSCRIPT_EVENTS = ("branch",)
 
 
 def build_transcript() -> gr.HTML:
-    return panel("transcript")
+    return panel("transcript", events=TRANSCRIPT_EVENTS)
 
 
 def build_live() -> gr.HTML:
@@ -40,13 +46,17 @@ def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]
     """Every turn of a conversation, answers as safe HTML. Raises ThreadNotFound."""
     thread, turns = desk.quoted(owner, thread_id)
     running = desk.running(owner, thread_id) is not None
+    beside = desk.beside(owner, thread_id)
     return {
         "thread": thread.id,
         "title": thread.title,
         "updated": thread.updated,
         "documents": list(thread.document_ids),
         "books": [titles[one] for one in thread.document_ids if one in titles],
-        "turns": [_turn(turn, running=running and turn is turns[-1]) for turn in turns],
+        "turns": [
+            {**_turn(turn, running=running and turn is turns[-1]), "beside": list(beside.get(turn.id, ()))}
+            for turn in turns
+        ],
     }
 
 
@@ -95,11 +105,15 @@ def follow(desk: Desk, owner: str, thread_id: int, job_id: int) -> Iterator[Payl
 
 
 class _Growing:
-    """An answer so far, made of a job's events."""
+    """An answer so far, made of a job's events. Paragraphs that will not change any more are rendered once and told as
+    "settled", so that a long answer costs no more a word than a short one."""
 
     def __init__(self, thread_id: int, job_id: int) -> None:
         self._said = self._first = {**waiting(thread_id, job_id), "follow": False}
-        self._text = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._text, self._settled, self._at = "", "", 0
 
     def hear(self, event: EventRecord) -> None:
         payload = event.payload
@@ -113,12 +127,20 @@ class _Growing:
             self._said = {**self._said, "phase": "loading", "progress": _progress(payload), "detail": detail}
         elif event.kind == "restart":
             # the engine begins this answer again: what was written of it is void
-            self._said, self._text = self._first, ""
+            self._said = self._first
+            self._begin()
         elif event.kind == "end":
             self._said = {**self._said, "phase": "ended", "progress": None}
 
     def show(self) -> Payload:
-        return {**self._said, "html": render(self._text) if self._text else "", "at": time.time()}
+        tail = self._text[self._at :]
+        cut = tail.rfind("\n\n", 0, -1) if len(tail) > SETTLE else -1
+        # not within a list or a fence: what comes may belong to it
+        if cut > 0 and not _GOES_ON.match(tail, cut + 2) and not len(_FENCE.findall(tail[:cut])) % 2:
+            self._settled += render(tail[:cut])
+            self._at += cut + 2
+            tail = self._text[self._at :]
+        return {**self._said, "settled": self._settled, "html": render(tail) if tail else "", "at": time.time()}
 
 
 def _progress(payload: dict[str, Any]) -> Payload:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.ui import context, conversation, model, threads
+from app.ui import context, conversation, model, settings, threads
 from app.ui.acts import Acts, Changes
 from app.ui.chapters import Chapters
 from app.ui.panel import Payload, panel
@@ -31,11 +31,12 @@ SEAT_JS = "(visitor) => [visitor, window.Lectern ? window.Lectern.seat.data() : 
 
 
 class Page:
-    def __init__(self, settings: Settings, desk: Desk) -> None:
-        self._space = settings.space
-        self._shelf = Shelf(desk, space=settings.space)
-        self._acts = Acts(desk, self._shelf, space=settings.space)
-        self._chapters = Chapters(desk, space=settings.space)
+    def __init__(self, options: Settings, desk: Desk) -> None:
+        self._space = options.space
+        self._desk = desk
+        self._shelf = Shelf(desk, space=options.space)
+        self._acts = Acts(desk, self._shelf, space=options.space)
+        self._chapters = Chapters(desk, space=options.space)
         self._panels: dict[str, gr.HTML] = {}
 
     def build(self) -> gr.Blocks:
@@ -46,7 +47,7 @@ class Page:
                 with gr.Column(elem_id="lectern-side", min_width=0, scale=0):
                     panel("brand")
                     shelf = self._shelf.build()
-                    history = threads.build()
+                    history = threads.build(self._desk, space=self._space)
                 with gr.Column(elem_id="lectern-main", min_width=0, scale=1):
                     panel("bar")
                     with gr.Column(elem_id="lectern-sheet", min_width=0):
@@ -57,6 +58,8 @@ class Page:
                         worth = model.build()
             notes = panel("notes")
             book = self._chapters.build()
+            settings.build(self._desk, space=self._space)
+            panel("keys")
             self._panels = {
                 "shelf": shelf,
                 "threads": history,
@@ -94,11 +97,12 @@ class Page:
         on("shelf", "choose", self._act(lambda seat, data, session: acts.choose(seat)), ["composer", "notes"])
         on("shelf", "stop", self._act(lambda seat, data, session: acts.stop_reading(seat, data)), SHELF)
         on("shelf", "resume", self._act(lambda seat, data, session: acts.resume(seat, data)), SHELF)
+        on("shelf", "first", self._act(lambda seat, data, session: acts.first(seat, data)), SHELF)
         on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
         on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
         on("book", "changed", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
-        on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session)), TALK)
+        on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session, data)), TALK)
         on("threads", "begin", self._act(lambda seat, data, session: acts.begin(seat, session)), ["composer", "notes"])
         on("threads", "rename", self._act(lambda seat, data, session: acts.rename(seat, data)), ["threads", "notes"])
         on(
@@ -107,6 +111,13 @@ class Page:
             self._act(lambda seat, data, session: acts.remove_thread(seat, data)),
             ["threads", "notes"],
         )
+        on(
+            "threads",
+            "restore",
+            self._act(lambda seat, data, session: acts.restore_thread(seat, data)),
+            ["threads", "notes"],
+        )
+        on("transcript", "branch", self._act(lambda seat, data, session: acts.branch(seat, session, data)), TALK)
         on("composer", "ask", self._act(lambda seat, data, session: acts.ask(seat, data)), TALK)
         on("composer", "stop", self._act(lambda seat, data, session: acts.stop(seat, data)), ["notes"])
         on("live", "commit", self._act(lambda seat, data, session: acts.commit(seat)), EVERYTHING)

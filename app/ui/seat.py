@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.ui.strings import LANGUAGES
+
 LOCAL = "local"
 # ids are made by `new_visitor`: nobody guesses one, and nothing else is taken for one
 VISITOR = re.compile(r"[A-Za-z0-9_-]{32,64}")
@@ -23,12 +25,14 @@ def is_visitor(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """What one tab shows. ``digests``: by panel, of what it holds already; ``visitor``: "" until one was given."""
+    """What one tab shows. ``digests``: by panel, of what it holds already; ``visitor``: "" until one was given;
+    ``language``: the page's."""
 
     visitor: str = ""
     thread: int | None = None
     chosen: tuple[int, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
+    language: str = ""
 
     @classmethod
     def read(cls, value: Any) -> Seat:
@@ -42,6 +46,7 @@ class Seat:
             chosen=tuple(dict.fromkeys(one for one in chosen if _is_id(one)))[:MOST_CHOSEN]
             if isinstance(chosen, list)
             else (),
+            language=language if isinstance(language := value.get("language"), str) and language in LANGUAGES else "",
             digests={str(key): str(said) for key, said in digests.items()} if isinstance(digests, dict) else {},
         )
 

@@ -13,6 +13,9 @@ import gradio as gr
 
 from app.documents.formats import LABELS, SUFFIXES
 from app.documents.parse import FILE_LIMIT
+from app.reading import welcome
+from app.ui.download import FORMATS as EXPORTS
+from app.ui.settings import defaults
 from app.ui.strings import tables
 
 if TYPE_CHECKING:
@@ -20,8 +23,19 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 FAVICON = ASSETS / "icons" / "favicon.png"
-SHEETS = ("base.css", "shelf.css", "conversation.css", "quotes.css", "frame.css", "chapters.css")
-SCRIPTS = ("core.js", "icons.js", "frame.js", "shelf.js", "quotes.js", "conversation.js", "composer.js", "chapters.js")
+SHEETS = ("base.css", "shelf.css", "conversation.css", "quotes.css", "frame.css", "dialogs.css", "chapters.css")
+SCRIPTS = (
+    "core.js",
+    "icons.js",
+    "frame.js",
+    "shelf.js",
+    "quotes.js",
+    "history.js",
+    "conversation.js",
+    "composer.js",
+    "dialogs.js",
+    "chapters.js",
+)
 SANS = (
     "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "PingFang SC", "Microsoft YaHei",
     "Noto Sans CJK SC", "sans-serif",
@@ -53,7 +67,11 @@ def head(settings: Settings) -> str:
         "limit": FILE_LIMIT,
         "suffixes": sorted(SUFFIXES),
         "formats": LABELS,
+        "exports": EXPORTS,
+        "sampling": defaults(),
         "space": settings.space,
+        # as much of a hash as the shelf tells
+        "welcome": sorted(one[:8] for one in welcome.hashes()),
     }
     # "</" would end the script early
     data = json.dumps(given, ensure_ascii=False).replace("</", "<\\/")

@@ -7,8 +7,9 @@
     let job = null; // what is being answered here
     let sending = null; // the question on its way, until the server has it
     let stopping = false;
+    let patient = false; // the question was sent, and waits for the meter
 
-    const line = h("div", { class: "context", role: "status", aria: { live: "polite" } });
+    const line = h("div", { class: "context", role: "region" });
     const field = h("textarea", {
       id: "question", rows: "1", maxlength: "20000", enterkeyhint: "send",
       value: store.read("sessionStorage", "draft") || "",
@@ -19,6 +20,7 @@
         event.preventDefault();
         ask();
       },
+      onkeyup: (event) => { if (event.key === "ArrowUp" && !field.value && !busy() && seat.thread !== null) Lectern.say("transcript", "editLast"); },
     });
     const go = h("button", { type: "button", class: "send", onclick: () => (job || sending ? stop() : ask()) });
     root.append(line, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go));
@@ -38,17 +40,32 @@
     const planned = () => plan.chosen && same(plan.chosen, seat.chosen);
     const refused = () => planned() && plan.fits === false;
 
-    function ask(text) {
+    // a text, or {text, instead_of}: the turn in whose place it is asked
+    function ask(said) {
+      const { text, instead_of = null } = typeof said === "object" && said ? said : { text: said };
       const question = (text ?? field.value).trim();
-      if (!question || busy() || refused()) return;
+      if (!question || busy()) return;
+      if (instead_of !== null) {
+        // it belongs to the open conversation, whatever was ticked meanwhile
+        if (elsewhere()) Lectern.say("shelf", "chooseOnly", Lectern.transcriptValue().documents);
+        deliver(question, { instead_of });
+        return;
+      }
+      if (refused()) return;
       if (!seat.chosen.length) { Lectern.say("notes", "show", { kind: "info", key: "note.choose" }); Lectern.say("bar", "showShelf"); return; }
+      // nothing is sent before the reader could see what it takes
+      if (!planned() && text === undefined) { patient = true; return; }
       if (elsewhere()) { seat.thread = null; Lectern.say("transcript", "clear", null); }
-      sending = question;
-      stopping = false;
       if (text === undefined) { field.value = ""; store.write("sessionStorage", "draft", ""); }
       fit();
+      deliver(question, {});
+    }
+
+    function deliver(question, more) {
+      sending = question;
+      stopping = false;
       act();
-      send("ask", { question });
+      send("ask", { question, sampling: Lectern.sampling(), ...more });
       // a server that is gone never says so: the question goes back to where it can be sent again
       const waited = sending;
       setTimeout(() => {
@@ -75,6 +92,7 @@
       if (go.firstChild?.dataset?.name !== go.dataset.icon) { const drawn = icon(go.dataset.icon); drawn.dataset.name = go.dataset.icon; go.replaceChildren(drawn); }
       field.placeholder = t(seat.chosen.length ? (working ? "composer.busy" : "composer.ask") : "composer.choose");
       root.querySelector("label").textContent = t("composer.label");
+      line.setAttribute("aria-label", t("context.label"));
     }
 
     // what the block of the answer heard from the server
@@ -94,22 +112,46 @@
       act();
     }
 
-    // ---- the context line
+    // ---- the meter: every chosen book on one bar, against what the model and the machine can hold
+    const cloth = (index) => `part cloth-${index % 6}`;
     function meter() {
-      const parts = plan.documents || [];
-      const full = Math.max(plan.limit, plan.needed || plan.tokens);
+      const parts = plan.documents, full = Math.max(plan.limit, plan.needed || plan.tokens);
+      // what is neither a book: the opening and the conversation so far
+      const rest = Math.max(0, plan.tokens - parts.reduce((sum, part) => sum + part.tokens, 0));
       return h("div", { class: "meter", role: "img", aria: { label: t("context.meter", { tokens: plan.tokens, limit: plan.limit }) } },
-        parts.map((part, index) => h("span", { class: `part${index % 2 ? " odd" : ""}`, title: `${part.title} · ${t("shelf.tokens", { size: Lectern.tokens(part.tokens), n: part.tokens })}`, style: { width: (part.tokens / full) * 100 + "%" } })),
+        parts.map((part, index) => h("span", { class: cloth(index) + (part.read ? "" : " unread"), style: { width: (part.tokens / full) * 100 + "%" } })),
+        h("span", { class: "part talk", style: { width: (rest / full) * 100 + "%" } }),
         plan.fits ? null : h("span", { class: "edge", style: { left: (plan.limit / full) * 100 + "%" } }));
     }
 
-    function remedy() {
-      if (plan.documents.length < 2) return t("context.over_alone");
-      if (!plan.leave_out.length) return t("context.over_several");
-      return t(plan.leave_out.length > 1 ? "context.over_leave_one" : "context.over_leave", { titles: Lectern.list(plan.leave_out.map((title) => t("title", { title })), plan.leave_out.length > 1 ? "disjunction" : "conjunction") });
+    function time() {
+      if (plan.ready) return plan.seconds_left === null ? t("context.read") : t("context.answers", { time: Lectern.duration(plan.seconds_left) });
+      return plan.seconds_left !== null ? t("context.takes", { time: Lectern.duration(plan.seconds_left) }) : t("context.takes_unknown", { size: Lectern.tokens(plan.to_read), n: plan.to_read });
     }
 
+    const leave = (ids) => Lectern.say("shelf", "chooseOnly", seat.chosen.filter((id) => !ids.includes(id)));
+
+    function books() {
+      return h("ul", { class: "meter-books" }, plan.documents.map((part, index) => h("li", {},
+        h("span", { class: `swatch ${cloth(index)}${part.read ? "" : " unread"}`, aria: { hidden: true } }),
+        h("span", { class: "meter-title", title: part.title }, part.title),
+        h("span", { class: "meter-facts" }, [t("shelf.tokens", { size: Lectern.tokens(part.tokens), n: part.tokens }), Lectern.bytes(part.memory), t(part.read ? "context.part_read" : "context.part_unread")].join(" · ")),
+        plan.documents.length > 1 && button("close", t("context.leave", { title: part.title }), () => leave([part.id]), { data: { focus: `leave-${part.id}` } }))));
+    }
+
+    function remedies() {
+      if (plan.documents.length < 2) return h("p", {}, t("context.over_alone"));
+      if (!plan.leave_out.length) return h("p", {}, t("context.over_several"));
+      const name = (id) => plan.documents.find((part) => part.id === id).title;
+      return h("p", { class: "remedies" }, h("span", {}, t("context.over_leave")), plan.leave_out.slice(0, 4).map((ids) => {
+        const text = Lectern.list(ids.map((id) => t("title", { title: name(id) })));
+        return button("close", text, () => leave(ids), { text, kind: "firm", data: { focus: `out-${ids[0]}` } });
+      }));
+    }
+
+    let open = false;
     function draw() {
+      const held = line.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
       line.classList.remove("over", "wait");
       if (!seat.chosen.length) {
         line.replaceChildren(h("p", { class: "context-text" }, Lectern.shelf && !Lectern.shelf.length ? t("context.no_books") : t("context.none")));
@@ -122,21 +164,21 @@
         line.classList.add("wait");
         line.replaceChildren(h("p", { class: "context-text" }, t("context.books", { n: seat.chosen.length }), " · ", t("context.counting")));
       } else {
-        const fit = plan.fits
-          ? [plan.ready ? t("context.read")
-            : plan.seconds_left !== null ? t("context.takes", { time: Lectern.duration(plan.seconds_left) }) : t("context.takes_unknown", { size: Lectern.tokens(plan.to_read), n: plan.to_read }),
-          plan.beyond ? t("context.beyond", { window: Lectern.tokens(plan.window) }) : ""]
-          : [t("context.over", { needed: Lectern.number(plan.needed), limit: Lectern.number(plan.limit), bound: t("context.bound." + plan.bound) }) + " " + remedy()];
         line.classList.toggle("over", !plan.fits);
-        line.replaceChildren(...[
-          h("p", { class: "context-text" },
-            plan.fits ? null : icon("warning"),
-            h("strong", {}, t("context.books", { n: plan.documents.length })),
-            plan.fits && h("span", {}, t("context.room", { tokens: Lectern.tokens(plan.tokens), limit: Lectern.tokens(plan.limit) })),
-            fit.filter(Boolean).map((text, index) => h("span", { class: !plan.fits ? "too-much" : index ? "caution" : plan.ready ? "ready" : "takes" }, text)),
-            elsewhere() && h("span", { class: "new-start" }, t("context.new"))),
-          meter()]);
+        const toggle = h("button", { type: "button", class: "context-text", aria: { expanded: String(open), controls: "meter-books" }, data: { focus: "meter" },
+          onclick: () => { open = !open; draw(); } },
+          plan.fits ? null : icon("warning"),
+          h("strong", {}, t("context.books", { n: plan.documents.length })),
+          h("span", {}, t("context.room", { tokens: Lectern.tokens(plan.tokens), limit: Lectern.tokens(plan.limit) })),
+          plan.fits && h("span", { class: plan.ready ? "ready" : "takes" }, time()),
+          plan.fits && plan.beyond && h("span", { class: "caution" }, t("context.beyond", { window: Lectern.tokens(plan.window) })),
+          elsewhere() && h("span", { class: "new-start" }, t("context.new")),
+          h("span", { class: "chevron" }, icon("forth")));
+        line.replaceChildren(...[toggle, meter(),
+          !plan.fits && h("div", { class: "too-much", role: "alert" }, h("p", {}, t("context.over", { needed: Lectern.number(plan.needed), limit: Lectern.number(plan.limit), bound: t("context.bound." + plan.bound) })), remedies()),
+          h("div", { id: "meter-books", hidden: !open }, h("p", { class: "fine" }, t("context.memory", { size: Lectern.bytes(plan.memory) })), books())].filter(Boolean));
       }
+      if (held) line.querySelector(`[data-focus="${held}"]`)?.focus();
       act();
     }
 
@@ -144,10 +186,16 @@
       chosen: draw,
       relabel: draw,
       focus: () => field.focus(),
+      stop,
       ask,
       fill(text) { field.value = text; store.write("sessionStorage", "draft", text); fit(); act(); field.focus(); },
       busy: heard,
-      update(next) { if (next && next.chosen) plan = next; draw(); requestAnimationFrame(fit); },
+      update(next) {
+        if (next && next.chosen) plan = next;
+        draw();
+        requestAnimationFrame(fit);
+        if (patient && planned()) { patient = false; ask(); }
+      },
     };
   });
 })();

@@ -1,4 +1,4 @@
-// the history, the turns of the conversation that is open, and the answer being written
+// the turns of the conversation that is open, and the answer being written
 (() => {
   const { h, t, icon, button, keyed, seat } = Lectern;
   const sheet = () => document.getElementById("lectern-sheet");
@@ -11,93 +11,6 @@
     if (frames) requestAnimationFrame(() => { if (box.scrollHeight - box.scrollTop - box.clientHeight > 1) toEnd(frames - 1); });
   }
 
-  // ---- history
-  Lectern.panel("threads", (root, send) => {
-    let value = {};
-    let asking = null;
-    let renaming = null;
-    let resumed = 0;
-    const heading = h("h2", { id: "threads-heading" });
-    const fresh = h("span", {});
-    const list = h("ul", { class: "threads", aria: { labelledby: "threads-heading" } });
-    root.append(h("div", { class: "panel-head" }, heading, fresh), list);
-
-    function open(id) {
-      seat.thread = id;
-      seat.keep();
-      Lectern.say("transcript", "clear", id);
-      Lectern.say("live", "clear");
-      Lectern.say("bar", "hideShelf");
-      send("open");
-      draw();
-    }
-
-    function begin() {
-      seat.thread = null;
-      seat.keep();
-      Lectern.say("transcript", "clear", null);
-      Lectern.say("live", "clear");
-      Lectern.say("bar", "hideShelf");
-      send("begin");
-      draw();
-      Lectern.say("composer", "focus");
-    }
-
-    function row({ thread, current, running, confirm, edit }) {
-      if (edit) {
-        const field = h("input", {
-          class: "rename", value: thread.title, maxlength: "200", aria: { label: t("threads.rename") }, data: { focus: "field" },
-          onkeydown: (event) => {
-            if (event.key === "Enter" && !event.isComposing) { renaming = null; send("rename", { id: thread.id, title: field.value }); draw(); }
-            if (event.key === "Escape") { renaming = null; draw(); }
-          },
-          onblur: () => { if (renaming === thread.id) { renaming = null; draw(); } },
-        });
-        return h("li", { class: "thread editing" }, field);
-      }
-      if (confirm) {
-        return h("li", { class: "thread" }, h("div", { class: "confirm", role: "alertdialog", aria: { label: t("threads.remove_ask") } },
-          h("span", {}, t("threads.remove_ask")),
-          h("span", { class: "confirm-actions" }, button(null, t("threads.remove_yes"), () => { asking = null; send("remove", { id: thread.id }); if (current) begin(); else draw(); },
-            { text: t("threads.remove_yes"), kind: "danger", data: { focus: "yes" } }),
-          button(null, t("threads.remove_no"), () => { asking = null; draw(); }, { text: t("threads.remove_no"), data: { focus: "no" } }))));
-      }
-      return h("li", { class: `thread${current ? " current" : ""}` },
-        h("button", { type: "button", class: "thread-open", onclick: () => open(thread.id), data: { focus: "open" },
-          aria: current ? { current: "true" } : {} },
-          h("span", { class: "thread-title" }, thread.title || t("threads.untitled")),
-          h("span", { class: "thread-facts" }, running ? h("span", { class: "state busy" }, t("threads.running"))
-            : [Lectern.when(thread.updated), thread.books.length ? " · " + thread.books.join(t("list.separator")) : ""].join(""))),
-        h("span", { class: "thread-actions" },
-          button("pen", t("threads.rename"), () => { renaming = thread.id; draw(); list.querySelector(".rename")?.select(); }, { data: { focus: "pen" } }),
-          button("trash", t("threads.remove"), () => { asking = thread.id; draw(); list.querySelector('[data-focus="yes"]')?.focus(); }, { data: { focus: "trash" } })));
-    }
-
-    function draw() {
-      const threads = value.threads || [];
-      root.classList.toggle("nothing", !threads.length);
-      heading.textContent = t("threads.title");
-      fresh.replaceChildren(button("plus", t("threads.new"), begin, { text: t("threads.new"), class: "button quiet new-thread" }));
-      keyed(list, threads.length ? threads.map((thread) => [thread.id, {
-        thread, current: thread.id === seat.thread, running: thread.running, confirm: asking === thread.id, edit: renaming === thread.id,
-      }]) : [["none", null]], (data) => (data ? row(data) : h("li", { class: "hint" }, t("threads.empty"))));
-    }
-
-    return {
-      open, begin, draw,
-      update(next) {
-        value = next || {};
-        draw();
-        // a turn that this tab does not follow: begun in another tab, or the line was cut
-        const here = (value.threads || []).find((thread) => thread.id === seat.thread);
-        if (here && Date.now() - resumed > 4000 && Lectern.behind(here)) {
-          resumed = Date.now();
-          send("open");
-        }
-      },
-    };
-  });
-
   // ---- the turns
   Lectern.panel("transcript", (root, send) => {
     let value = {};
@@ -106,7 +19,18 @@
     const books = h("p", { class: "thread-books" });
     const turns = h("div", { class: "turns", role: "log", aria: { live: "off" } });
     const welcome = h("div", { class: "welcome" });
-    root.append(h("header", { class: "thread-head" }, heading, books), turns, welcome);
+    const tools = h("div", { class: "thread-tools" });
+    root.append(h("header", { class: "thread-head" }, h("div", { class: "thread-names" }, heading, books), tools), turns, welcome);
+    let editing = null; // the turn whose question is being written anew
+    let wanted = null; // the turn to be shown when the conversation is here
+
+    function drawTools() {
+      const id = value.thread;
+      const save = (format) => button(null, t(`export.${format}`), () => { tools.querySelector("details").open = false; Lectern.say("threads", "save", { id, format }); }, { text: t(`export.${format}`) });
+      tools.replaceChildren(
+        h("details", { class: "menu" }, h("summary", { class: "button quiet bare", title: t("export.title"), aria: { label: t("export.title") } }, icon("download")),
+          h("div", { class: "menu-list" }, Lectern.given.exports.map(save))));
+    }
 
     function facts(turn) {
       const said = [];
@@ -129,13 +53,48 @@
       const copied = button("copy", t("turn.copy"), async () => {
         try { await navigator.clipboard.writeText(turn.answer); Lectern.say("notes", "show", { kind: "done", key: "note.copied" }); } catch { /* refused by the browser */ }
       });
-      return h("article", { class: "turn" },
-        h("h2", { class: "question" }, turn.question),
+      const actions = turn.running || turn.editing ? [] : [
+        button("pen", t("turn.edit"), () => { editing = turn.id; draw(); }, { data: { focus: "edit" } }),
+        button("again", t("turn.again"), () => Lectern.say("composer", "ask", { text: turn.question, instead_of: turn.id }), { data: { focus: "again" } }),
+        turn.html && copied,
+        branches(turn)];
+      return h("article", { class: "turn", id: `turn-${turn.id}`, aria: { labelledby: `asked-${turn.id}` } },
+        turn.editing ? editor(turn) : h("h2", { class: "question", id: `asked-${turn.id}` }, turn.question),
         turn.html && answer,
         !turn.html && !turn.error && !turn.running && h("p", { class: "unanswered" }, t(turn.finish === "stopped" ? "turn.stopped_before" : "turn.none")),
-        turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, turn.error),
-          button("again", t("turn.again"), () => Lectern.say("composer", "ask", turn.question), { text: t("turn.again") })),
-        !turn.running && (turn.html || turn.error) && h("footer", { class: "turn-facts" }, h("span", {}, facts(turn)), turn.html && copied));
+        turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, turn.error)),
+        !turn.running && h("footer", { class: "turn-facts" }, h("span", {}, facts(turn)), h("span", { class: "turn-actions" }, actions)));
+    }
+
+    // questions asked in the same place: an edited or repeated one begins a branch, the others stay
+    function branches(turn) {
+      const place = turn.beside.indexOf(turn.id);
+      if (place < 0) return null;
+      const go = (step) => send("branch", { turn: turn.beside[place + step] });
+      return h("span", { class: "branches", role: "group", aria: { label: t("turn.branches") } },
+        button("back", t("turn.branch_before"), () => go(-1), { disabled: place === 0, data: { focus: "before" } }),
+        h("span", {}, t("turn.branch", { n: place + 1, total: turn.beside.length })),
+        button("forth", t("turn.branch_after"), () => go(1), { disabled: place === turn.beside.length - 1, data: { focus: "after" } }));
+    }
+
+    function editor(turn) {
+      const close = () => { editing = null; draw(); turns.querySelector(`#turn-${turn.id} [data-focus="edit"]`)?.focus(); };
+      const done = () => {
+        const text = field.value.trim();
+        if (!text || Lectern.answering?.()) return;
+        editing = null;
+        Lectern.say("composer", "ask", { text, instead_of: turn.id });
+        draw();
+      };
+      const field = h("textarea", { class: "edit-box", rows: Math.min(8, turn.question.split("\n").length + 1), maxlength: "20000", value: turn.question,
+        data: { focus: "field" }, aria: { label: t("turn.edit") },
+        onkeydown: (event) => {
+          if (event.key === "Escape") { event.stopPropagation(); close(); }
+          if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) { event.preventDefault(); done(); }
+        } });
+      requestAnimationFrame(() => { field.focus(); field.setSelectionRange(field.value.length, field.value.length); });
+      return h("div", { class: "editing-turn" }, field, h("p", { class: "fine" }, t("turn.edit_hint")),
+        h("div", { class: "confirm-actions" }, button(null, t("turn.edit_no"), close, { text: t("turn.edit_no") }), button(null, t("turn.edit_yes"), done, { text: t("turn.edit_yes"), kind: "primary small" })));
     }
 
     function begin_hints() {
@@ -148,10 +107,17 @@
       if (!seat.chosen.length) {
         return [h("div", { class: "welcome-mark" }, icon("books")), h("h2", {}, t("choose.title")), h("p", {}, t("choose.text"))];
       }
+      const chips = (keys) => h("ul", { class: "suggestions" }, keys.map((key) => h("li", {}, h("button", { type: "button", onclick: () => Lectern.say("composer", "fill", t(key)) }, t(key)))));
+      const only = seat.chosen.length === 1 && shelf.find((item) => item.id === seat.chosen[0]);
+      if (only && Lectern.given.welcome.includes(only.sha256)) {
+        return [h("div", { class: "welcome-mark" }, icon("lectern")), h("h2", {}, t("welcome.title")), h("p", {}, t("welcome.try", { title: only.title })),
+          chips(["welcome.rule", "welcome.doubt", "welcome.end"]),
+          button("plus", t("welcome.own"), () => Lectern.say("shelf", "pick"), { text: t("welcome.own"), kind: "firm" })];
+      }
       const titles = shelf.filter((item) => seat.chosen.includes(item.id)).map((item) => t("title", { title: item.title }));
       const more = seat.chosen.length > 1 ? ["questions.common", "questions.differ", "questions.each"] : ["questions.about", "questions.who", "questions.end"];
       return [h("div", { class: "welcome-mark" }, icon("chat")), h("h2", {}, t("begin.title")), h("p", { class: "begin-books" }, Lectern.list(titles)),
-        h("ul", { class: "suggestions" }, more.map((key) => h("li", {}, h("button", { type: "button", onclick: () => Lectern.say("composer", "fill", t(key)) }, t(key)))))];
+        chips(more)];
     }
 
     function draw() {
@@ -164,8 +130,15 @@
       heading.textContent = title;
       books.textContent = blank ? "" : (value.books || []).join(t("list.separator"));
       Lectern.say("bar", "title", title);
+      tools.hidden = blank;
+      const stamp = Lectern.language() + value.thread;
+      if (!blank && tools.stamp !== stamp) { tools.stamp = stamp; drawTools(); }
       draw_welcome(blank);
-      keyed(turns, (value.thread === seat.thread ? value.turns || [] : []).map((turn) => [turn.id, { ...turn, model: turn.model && Lectern.modelTitle(turn.model) }]), draw_turn);
+      keyed(turns, (value.thread === seat.thread ? value.turns || [] : []).map((turn) => [turn.id, { ...turn, editing: turn.id === editing, model: turn.model && Lectern.modelTitle(turn.model) }]), draw_turn);
+      if (wanted !== null) {
+        const there = turns.querySelector(`#turn-${wanted}`);
+        if (there) { wanted = null; requestAnimationFrame(() => { there.scrollIntoView({ block: "start" }); there.classList.add("found"); }); }
+      }
     }
 
     function draw_welcome(blank) {
@@ -178,13 +151,23 @@
     return {
       draw,
       shelf: () => draw_welcome(root.classList.contains("blank")),
-      clear(id) { value = { thread: id, turns: [], waiting: id !== null }; draw(); },
+      clear(id) { value = { thread: id, turns: [], waiting: id !== null }; editing = null; draw(); },
+      // the turn before or after the one at the top of the page
+      step(by) {
+        const box = sheet(), all = [...turns.children];
+        const at = all.findIndex((one) => one.getBoundingClientRect().bottom > box.getBoundingClientRect().top + 60);
+        const next = all[Math.max(0, Math.min(all.length - 1, (at < 0 ? all.length - 1 : at) + by))];
+        next?.scrollIntoView({ block: "start" });
+        next?.querySelector("button")?.focus({ preventScroll: true });
+      },
+      goTo(id) { wanted = id; draw(); },
+      editLast() { const last = (value.turns || []).at(-1); if (last && !last.running) { editing = last.id; draw(); } },
       update(next) {
         if (!next || next.thread === undefined) return draw();
         // an answer to an older click: the reader is elsewhere by now
         const adopt = next.adopt && next.from === seat.thread;
         if (next.thread !== seat.thread && !adopt) return;
-        const follows = atEnd() || next.thread !== value.thread;
+        const follows = wanted === null && (atEnd() || next.thread !== value.thread);
         if (adopt) { seat.thread = next.thread; seat.keep(); }
         const opened = value.waiting || next.thread !== value.thread;
         value = next;
@@ -211,18 +194,27 @@
     let value = {};
     let heard = 0;
     let followed = null;
-    const words = h("div", { class: "answer" });
+    const settled = h("div", { class: "part" }), tail = h("div", { class: "part" });
+    const words = h("div", { class: "answer" }, settled, tail);
     const wait = h("div", { class: "waiting" });
     const status = h("p", { class: "visually-hidden", role: "status" });
     root.append(wait, words, status);
+    Lectern.answering = () => Boolean(value.active) && value.thread === seat.thread;
     Lectern.following = () => Boolean(value.active) && value.thread === seat.thread && Date.now() - heard < 30000;
 
     function draw() {
       const active = Boolean(value.active) && value.thread === seat.thread;
       root.classList.toggle("active", active);
-      if (!active) { wait.replaceChildren(); words.innerHTML = ""; return; }
+      if (!active) { wait.replaceChildren(); settled.replaceChildren(); settled.stamp = ""; tail.replaceChildren(); tail.stamp = ""; return; }
       const stick = atEnd();
-      if (words.stamp !== value.html) { words.innerHTML = value.html || ""; words.stamp = value.html; }
+      // what is settled only grows, and is not drawn again
+      const done = value.settled || "";
+      if (settled.stamp !== done) {
+        if (settled.stamp && done.startsWith(settled.stamp)) settled.insertAdjacentHTML("beforeend", done.slice(settled.stamp.length));
+        else settled.innerHTML = done;
+        settled.stamp = done;
+      }
+      if (tail.stamp !== value.html) { tail.innerHTML = value.html || ""; tail.stamp = value.html; }
       words.classList.toggle("writing", value.phase === "answering");
       const p = value.progress;
       const parts = [];

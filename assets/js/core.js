@@ -144,6 +144,16 @@
     }
   }
 
+  // a file made here, of {name, type, data}: base64
+  function download(file) {
+    const bytes = Uint8Array.from(atob(file.data), (one) => one.charCodeAt(0));
+    const link = h("a", { href: URL.createObjectURL(new Blob([bytes], { type: file.type })), download: file.name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
   // ---- the seat
   const seat = {
     visitor: "",
@@ -151,7 +161,7 @@
     chosen: store.read("sessionStorage", "chosen") ?? store.read("localStorage", "chosen") ?? [],
     digests: {},
     data() {
-      return { visitor: seat.visitor, thread: seat.thread, chosen: seat.chosen, digests: seat.digests };
+      return { visitor: seat.visitor, thread: seat.thread, chosen: seat.chosen, digests: seat.digests, language };
     },
     keep() {
       for (const area of ["sessionStorage", "localStorage"]) {
@@ -216,7 +226,7 @@
   systemDark.addEventListener("change", paint);
 
   window.Lectern = {
-    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, arrived, welcome,
+    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, download, arrived, welcome,
     panel: (name, make) => panels.set(name, make),
     language: () => language,
     setLanguage(name) {
@@ -227,6 +237,10 @@
     toggleAppearance() {
       const dark = document.documentElement.dataset.appearance === "dark";
       store.write("localStorage", "appearance", dark ? "light" : "dark");
+      paint();
+    },
+    setAppearance(name) {
+      store.write("localStorage", "appearance", name === "system" ? null : name);
       paint();
     },
     paint,

@@ -12,7 +12,7 @@
     const relabel = () => {
       const next = Object.keys(given.strings).find((one) => one !== Lectern.language());
       tongue.replaceChildren(h("button", { type: "button", class: "button quiet tongue", lang: next, onclick: () => Lectern.setLanguage(next), aria: { label: given.strings[next]["bar.language"] } }, given.strings[next]["bar.language_name"]));
-      look.replaceChildren(button("sun", t("bar.appearance"), Lectern.toggleAppearance));
+      look.replaceChildren(button("sun", t("bar.appearance"), Lectern.toggleAppearance), button("gear", t("settings.title"), () => Lectern.say("settings", "show")));
       root.querySelector(".drawer-close").setAttribute("aria-label", t("bar.close"));
     };
     relabel();
@@ -46,12 +46,20 @@
     return { relabel, update() {}, showShelf: show, hideShelf: hide, title: (text) => { title.textContent = text; } };
   });
 
+  // menus close when the reader goes elsewhere
+  document.addEventListener("click", (event) => { for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false; });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+
   // a turn remembers the name of the model that answered
   const titles = new Map();
   Lectern.modelTitle = (name) => titles.get(name) || name;
 
   Lectern.panel("model", (root) => {
     let value = {};
+    Lectern.modelNow = () => (value.name ? value : null);
 
     function pending() {
       if (value.problem) {
@@ -64,44 +72,19 @@
         h("div", { class: "bar" + (share === null ? " unsure" : "") }, h("span", { style: share === null ? {} : { width: share * 100 + "%" } }))];
     }
 
-    function offer(one) {
-      const facts = [t("model.most", { size: Lectern.tokens(one.most) }), one.seconds !== null && t("model.novel", { time: Lectern.duration(one.seconds) }), !one.current && t("model.download", { size: Lectern.bytes(one.download) })];
-      return h("li", {}, h("strong", {}, one.title), one.current && h("span", { class: "tag" }, t("model.current")),
-        h("span", { class: "fine" }, facts.filter(Boolean).join(" · ")), !one.current && h("code", {}, "--model " + one.name));
-    }
-
     function line() {
-      const machine = [t("machine.cores", { n: value.machine.cores }), t("machine.memory", { size: Lectern.bytes(value.machine.memory) }), ...value.machine.gpus];
-      const rows = [
-        [t("model.window"), t("shelf.tokens", { size: Lectern.tokens(value.window), n: value.window })],
-        [t("model.limit"), t("shelf.tokens", { size: Lectern.tokens(value.limit), n: value.limit })],
-        [t("model.parameters"), Lectern.number(value.parameters, { notation: "compact", maximumSignificantDigits: 3 })],
-        [t("model.licence"), value.licence],
-        [t("model.device"), `${value.device}, ${value.dtype}`],
-        [t("model.machine"), machine.join(t("list.separator"))],
-      ];
-      return [h("details", { class: "model-line" },
-        h("summary", {}, h("span", { class: "model-dot" + (value.small ? " small" : "") }), h("strong", {}, value.title),
-          h("span", { class: "worth" }, t(value.small ? "model.small" : "model.able")),
-          value.better && h("span", { class: "could" }, t("model.could", { title: value.better })),
-          h("span", { class: "model-more" }, t("model.more"))),
-        h("div", { class: "model-card" },
-          h("p", {}, t(value.small ? "model.small_text" : "model.able_text")),
-          h("dl", {}, rows.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
-          h("p", { class: "fits-head" }, t("model.fits")),
-          h("ul", { class: "fits" }, value.offers.map(offer)),
-          h("p", { class: "fine" }, t("model.how"))))];
+      return [h("button", { type: "button", class: "model-line", onclick: () => Lectern.say("settings", "show", "model"), title: t(value.small ? "model.small_text" : "model.able_text") },
+        h("span", { class: "model-dot" + (value.small ? " small" : "") }), h("strong", {}, value.title),
+        h("span", { class: "worth" }, t(value.small ? "model.small" : "model.able")),
+        value.better && h("span", { class: "could" }, t("model.could", { title: value.better })),
+        h("span", { class: "model-more" }, t("model.more")))];
     }
 
     function draw() {
-      const open = root.querySelector("details")?.open;
       const parts = value.title ? line() : value.preparing || value.problem ? pending() : [];
       if (given.space) parts.push(h("p", { class: "temporary" }, icon("info"), h("span", {}, t("space.temporary"))));
       root.replaceChildren(...parts);
-      if (open && root.querySelector("details")) root.querySelector("details").open = true;
     }
-    document.addEventListener("click", (event) => { const box = root.querySelector("details[open]"); if (box && !box.contains(event.target)) box.open = false; });
-    document.addEventListener("keydown", (event) => { const box = root.querySelector("details[open]"); if (box && event.key === "Escape") { box.open = false; box.querySelector("summary").focus(); } });
     return {
       relabel: draw,
       update(next) {
@@ -110,6 +93,7 @@
         const known = titles.size;
         for (const one of [...(value.offers || []), value]) if (one.title) titles.set(one.name, one.title);
         if (titles.size !== known) Lectern.say("transcript", "draw");
+        Lectern.say("settings", "model");
         draw();
       },
     };

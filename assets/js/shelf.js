@@ -13,7 +13,8 @@
     if (item.state === "reading") {
       const percent = Math.floor(item.progress * 100);
       const left = item.seconds_left === null ? "" : t("shelf.left", { time: Lectern.duration(item.seconds_left) });
-      return { text: t("shelf.reading", { n: percent }), more: left, tone: "busy" };
+      const speed = item.speed ? t("shelf.speed", { n: item.speed }) : "";
+      return { text: t("shelf.reading", { n: percent }), more: left, speed, chapter: item.chapter, tone: "busy" };
     }
     if (item.state === "stopped") {
       const percent = Math.floor(item.progress * 100);
@@ -27,11 +28,12 @@
     let items = [];
     let asking = null; // the book whose removal waits for a yes
     let serial = 0;
+    let welcomed = false;
     const fresh = new Set(); // added, and not yet in a list that the server sent
     const there = (id) => fresh.has(id) || items.some((item) => item.id === id);
 
     const picker = h("input", {
-      type: "file", multiple: true, class: "hidden-file", id: "add-books", accept: given.suffixes.join(","), tabindex: "-1",
+      type: "file", multiple: true, class: "hidden-file", id: "add-books", accept: given.suffixes.join(","), tabindex: "-1", aria: { label: t("shelf.add") },
       onchange: () => { take([...picker.files]); picker.value = ""; },
     });
     const zone = h("button", { type: "button", class: "drop-zone", onclick: () => picker.click() });
@@ -236,6 +238,9 @@
       });
       // a click on the card chooses it; what else can be done stands in its corner
       const actions = [];
+      if (item.state === "waiting" && items.some((other) => other !== item && (other.state === "reading" || other.state === "waiting"))) {
+        actions.push(button("first", t("shelf.first", { title }), () => send("first", { id: item.id }), { data: { focus: "first" } }));
+      }
       if (item.state === "reading" || item.state === "waiting") {
         actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
           { text: t("shelf.stop"), data: { focus: "act" } }));
@@ -257,6 +262,7 @@
               size && h("span", { class: "card-size" }, size)),
             h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
               said.more && h("span", { class: "state-more" }, said.more)),
+            (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, [said.chapter, said.speed].filter(Boolean).join(" · ")),
             item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
         (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
           class: "bar", role: "progressbar",
@@ -328,6 +334,7 @@
       chooseOnly: (ids) => choose(ids),
       titles: () => new Map(items.map((item) => [item.id, item.title || item.filename])),
       pick: () => picker.click(),
+      find: () => { if (finder.hidden) return; box.focus(); box.select(); },
       draw,
       update(next) {
         value = next || {};
@@ -338,6 +345,11 @@
           if (kept.length !== seat.chosen.length) { seat.chosen = kept; seat.keep(); }
         }
         Lectern.shelf = value.ready ? items : null;
+        // a first start: the welcome book is alone on the shelf, and open to questions
+        if (value.ready && !welcomed) {
+          welcomed = true;
+          if (items.length === 1 && given.welcome.includes(items[0].sha256) && !seat.chosen.length && seat.thread === null) choose([items[0].id]);
+        }
         draw();
         Lectern.say("transcript", "shelf");
         Lectern.say("composer", "chosen");

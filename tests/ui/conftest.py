@@ -38,12 +38,15 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """``python app.py serve`` over a home; started again, it serves the same home at the same address."""
+    """``python app.py serve`` over a home; started again, it serves the same home at the same address. ``plain``: with
+    the engine of ``tests.ui.plain`` instead, which writes so many words a second (``pace``)."""
 
     home: Path
     model: str = MODEL
     environ: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    plain: bool = False
+    pace: float | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,8 +60,13 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, str(ROOT / "app.py"), "serve", "--home", str(self.home)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--model", self.model]
+        if self.plain:
+            command = [sys.executable, "-m", "tests.ui.plain", "--home", str(self.home), "--port", str(self.port)]
+            command += ["--pace", str(self.pace)] if self.pace else []
         # Lectern refuses settings that it does not know, and this one is the tests' own
-        environ = {name: value for name, value in os.environ.items() if name != "LECTERN_SCREENSHOTS"} | self.environ
+        environ = {name: value for name, value in os.environ.items() if name != "LECTERN_SCREENSHOTS"}
+        # a shelf begins empty here, unless a test is about the welcome book
+        environ = {"LECTERN_WELCOME": "off"} | environ | self.environ
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True
@@ -207,3 +215,25 @@ def shoot() -> Callable[[Any, str], None]:
             page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Any], list[str]]:
+    """``violations(page)``: what axe-core finds serious or critical, a line each."""
+    package = pytest.importorskip("axe_playwright_python", reason="no axe-playwright-python: pip install -e .[test]")
+    script = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+    def look(page: Any) -> list[str]:
+        if not page.evaluate("Boolean(window.axe)"):
+            page.evaluate(script)
+        found = page.evaluate(
+            "() => axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})"
+        )
+        return [
+            f"{one['id']}: {one['help']}: {node['target']} {node.get('failureSummary', '')[:300]}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    return look

@@ -1,28 +1,37 @@
-"""Takes a picture of every state of the page, from a real server, a real model and books of our own.
+"""Takes a picture of every panel and state of the page: a real server, a real model, real books.
 
-    python -m tests.ui.screenshots [--out assets/screenshots] [--model NAME] [--all]
+    python -m tests.ui.screenshots [--out assets/screenshots] [--model NAME] [--books DIR] [--all]
 
-Without --all each state once, and the conversation in every width, appearance and language; with it, every state in
-all of them.
+Without --all each state at 1440 light in English and at 390 dark in Chinese, and the main ones in every width,
+appearance and language; with it, every state in all of them. Pictures have a palette of 255 colours.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.ui.books import chapters_beyond, write_broken_pdf, write_chinese, write_epub, write_tale
+from tests.ui.books import chapters_beyond, write_broken_pdf, write_tale
 from tests.ui.conftest import CHROMIUM, FLAGS, ROOT, Server
 
 SIZES = {1440: 900, 1024: 768, 390: 844}
 FIRST = (1440, "light", "en")
+PAIR = [FIRST, (390, "dark", "zh")]
 EVERY = list(itertools.product(SIZES, ("light", "dark"), ("en", "zh")))
-QUESTION = "Where did the keeper leave the brass key, and what did he write in the log?"
+SHARED = ROOT.parent / "shared"
+# on the shelf, the last one to be asked about; a paper is read in a minute, a novel is shown while it is read
+BOOKS = ("books/hong-lou-meng.txt", "books/pride-and-prejudice.pdf", "books/moby-dick-excerpt.epub", "books/kusamakura-preview.epub", "books/alice.txt", "papers/bitcoin.pdf")  # fmt: skip
+PAPER = "Bitcoin"
+QUESTION = "What problem does the paper solve? Quote the sentence that says it."
+AGAIN = "How are transactions ordered?"
 
 
 class Camera:
@@ -33,25 +42,27 @@ class Camera:
         out.mkdir(parents=True, exist_ok=True)
 
     def take(self, state: str, *, every: bool = False, drawer: bool = False) -> None:
-        """One picture, or one in every width, appearance and language; drawer: with the shelf open where it hides."""
-        for width, appearance, language in EVERY if every or self._everything else [FIRST]:
-            self._page.set_viewport_size({"width": width, "height": SIZES[width]})
-            self._page.evaluate(
-                "([appearance, language]) => { Lectern.setLanguage(language);"
-                " if (document.documentElement.dataset.appearance !== appearance) Lectern.toggleAppearance(); }",
-                [appearance, language],
-            )
+        """One picture each; drawer: with the shelf open where it hides."""
+        for width, appearance, language in EVERY if every or self._everything else PAIR:
+            self._dress(width, appearance, language)
             if drawer and width <= 820:
                 self._page.evaluate("Lectern.say('bar', 'showShelf')")
-            self._page.wait_for_timeout(400)
+            self._page.wait_for_timeout(450)
             path = self._out / f"{state}-{width}-{appearance}-{language}.png"
-            self._page.screenshot(path=str(path))
-            print(path)
+            # what only a pixel's difference would tell apart needs no colour of its own
+            picture = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
+            picture.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+            print(path, flush=True)
             if drawer and width <= 820:
                 self._page.evaluate("Lectern.say('bar', 'hideShelf')")
-        width, appearance, language = FIRST
+        self._dress(*FIRST)
+
+    def _dress(self, width: int, appearance: str, language: str) -> None:
         self._page.set_viewport_size({"width": width, "height": SIZES[width]})
-        self._page.evaluate("language => Lectern.setLanguage(language)", language)
+        self._page.evaluate(
+            "([appearance, language]) => { Lectern.setLanguage(language); Lectern.setAppearance(appearance); }",
+            [appearance, language],
+        )
 
 
 def card(page: Any, title: str) -> Any:
@@ -62,69 +73,127 @@ def wait_for(page: Any, title: str, state: str, seconds: float = 600) -> None:
     card(page, title).and_(page.locator(f'[data-state="{state}"]')).wait_for(timeout=seconds * 1000)
 
 
-def walk(page: Any, camera: Camera, folder: Path, model: str) -> None:
-    page.wait_for_selector(".welcome .steps")
-    camera.take("empty", drawer=True)
+def ask(page: Any, question: str, seen: Callable[[], None] | None = None) -> None:
+    turns = page.locator(".turn .turn-facts").count()
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    if seen:
+        page.wait_for_function(
+            "() => (document.querySelector('[data-panel=live] .answer')?.innerText.length || 0) > 60"
+        )
+        seen()
+    page.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length > n", arg=turns)
+
+
+def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str) -> None:
+    page.wait_for_selector(".suggestions")
+    wait_for(page, "Patient Reader", "read")
+    camera.take("welcome", every=True)
+    camera.take("welcome-shelf", drawer=True)
+    ask(page, "What is the rule above the library’s door?")
 
     # while they are read: one, the others waiting, and a file that was refused
-    long = write_tale(folder / "long.txt", chapters=60, title="The Winter Passage")
-    small = write_tale(folder / "tale.txt")
-    files = [
-        small,
-        write_epub(folder / "handbook.epub"),
-        write_chinese(folder / "灯塔.txt"),
-        write_broken_pdf(folder / "scan.pdf"),
-    ]
-    page.set_input_files("#add-books", [str(path) for path in files])
-    wait_for(page, "Marrow Point", "read")
-    camera.take("begin", drawer=True)
-
-    page.fill("#question", QUESTION)
-    page.keyboard.press("Enter")
-    page.wait_for_function("() => document.querySelector('[data-panel=live] .answer').innerText.length > 60")
-    camera.take("answering")
-    page.wait_for_selector(".turn .turn-facts", timeout=300_000)
-    wait_for(page, "Handbook", "read")
-    wait_for(page, "海角灯塔", "read")
-    page.fill("#question", "What does the tale say about the lamp? Answer in two sentences.")
-    page.keyboard.press("Enter")
-    page.wait_for_function("() => document.querySelectorAll('.turn .turn-facts').length === 2", timeout=300_000)
+    paper = books[-1]
+    page.set_input_files("#add-books", [str(paper), str(write_broken_pdf(folder / "scan.pdf"))])
+    wait_for(page, PAPER, "read")
+    page.set_input_files("#add-books", [str(path) for path in books[:-1]])
+    page.click(".new-thread")
+    for box in page.locator(".card input:checked").all():
+        box.uncheck()
+    card(page, PAPER).get_by_role("checkbox").check()
+    page.wait_for_selector(".context .ready")
+    camera.take("begin")
+    ask(page, QUESTION, lambda: camera.take("answering"))
+    ask(page, AGAIN)
     camera.take("conversation", every=True)
+    if page.locator(".quote-mark").count():
+        page.locator(".quote-mark").first.click()
+        camera.take("quote")
+        page.keyboard.press("Escape")
 
-    page.set_input_files("#add-books", [str(long)])
-    page.wait_for_selector(".card .state-more", timeout=120_000)
+    page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
     camera.take("reading", drawer=True)
-    card(page, "Winter Passage").get_by_role("button").filter(has_text="Stop").click()
-    wait_for(page, "Winter Passage", "stopped")
+    for stop in (
+        page.locator(".card[data-state=waiting], .card[data-state=reading]").get_by_role("button", name="Stop").all()
+    ):
+        stop.click()
+    page.wait_for_selector(".card[data-state=stopped]")
     camera.take("stopped", drawer=True)
 
+    # versions of a question, and the question being edited
+    page.evaluate("Lectern.say('transcript', 'editLast')")
+    page.wait_for_selector(".edit-box")
+    camera.take("editing")
+    page.fill(".edit-box", "How are transactions ordered, in one sentence?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn:last-child .branches")
+    page.wait_for_selector(".turn:last-child .turn-facts")
+    camera.take("versions")
+
+    page.fill("[data-panel=threads] .find-box", "transactions")
+    page.wait_for_selector(".thread mark")
+    camera.take("threads-found", drawer=True)
+    page.fill("[data-panel=threads] .find-box", "")
+    page.fill("[data-panel=shelf] .find-box", "honest")
+    page.wait_for_selector(".hit")
+    camera.take("search", drawer=True)
+    page.fill("[data-panel=shelf] .find-box", "")
+
+    # several books, and too many
+    page.click(".new-thread")
+    for title in ("Alice", "Pride", PAPER):
+        if not card(page, title).first.get_by_role("checkbox").is_checked():
+            card(page, title).first.get_by_role("checkbox").check()
+    page.wait_for_selector(".context .takes")
+    page.click("button.context-text")
+    camera.take("meter")
     huge = write_tale(folder / "huge.txt", chapters=chapters_beyond(model), title="The Keeper's Complete Log")
     page.set_input_files("#add-books", [str(huge)])
-    page.click(".new-thread")
+    card(page, "Complete Log").wait_for(timeout=300_000)
     card(page, "Complete Log").get_by_role("checkbox").check()
     page.wait_for_selector(".context.over", timeout=300_000)
     # its reading is refused as well, once its tokens are counted
     wait_for(page, "Complete Log", "failed")
     camera.take("too-much")
-    page.click(".model-line summary")
-    camera.take("model")
+    page.click("button.context-text")
+    page.locator(".thread").last.hover()
+    page.locator(".thread").last.get_by_role("button", name="Delete").click()
+    page.wait_for_selector("[data-panel=threads] .undo button")
+    camera.take("deleted", drawer=True)
+
+    for section in ("model", "answers", "reading", "storage", "look", "privacy"):
+        page.evaluate("name => Lectern.say('settings', 'show', name)", section)
+        page.wait_for_timeout(1500)
+        camera.take(f"settings-{section}", every=section == "model")
+        page.keyboard.press("Escape")
+    page.evaluate("Lectern.say('keys', 'show')")
+    camera.take("keys")
+    page.keyboard.press("Escape")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
+    parser.add_argument("--books", type=Path, default=SHARED)
     parser.add_argument("--all", action="store_true", dest="everything")
     options = parser.parse_args()
+    books = [options.books / name for name in BOOKS if (options.books / name).is_file()]
+    if not books or books[-1].name != Path(BOOKS[-1]).name:
+        parser.error(f"there is no {BOOKS[-1]} in {options.books}; say where the books are with --books")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(home=Path(folder) / "home", model=options.model)
+        server = Server(home=Path(folder) / "home", model=options.model, environ={"LECTERN_WELCOME": "on"})
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-GB")
-            page.set_default_timeout(120_000)
+            page.set_default_timeout(300_000)
             page.goto(server.url)
-            walk(page, Camera(page, options.out, everything=options.everything), Path(folder), options.model)
+            try:
+                walk(page, Camera(page, options.out, everything=options.everything), Path(folder), books, options.model)
+            except Exception:
+                page.screenshot(path=str(Path(tempfile.gettempdir()) / "lectern-screenshots-failed.png"))
+                raise
             browser.close()
         finally:
             server.stop()

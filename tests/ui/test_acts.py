@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import itertools
 import logging
 import threading
 from collections.abc import Iterator
@@ -10,15 +12,24 @@ import pytest
 
 from app.documents.parse import parse_file
 from app.library.store import Library
+from app.reading import welcome
 from app.reading.desk import Desk
 from app.reading.runner import Runner
 from app.settings import Settings
+from app.ui import download, threads
 from app.ui.acts import Acts
+from app.ui.conversation import SETTLE
 from app.ui.seat import LOCAL, Seat, new_visitor
 from app.ui.shelf import Shelf
 from tests.app.reading.conftest import Machine, PlainEngine, until
 
 TAB, OTHER = "tab", "other tab"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at the shelf follow each other faster here than in a browser."""
+    monkeypatch.setattr("app.ui.shelf.FRESH_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -206,6 +217,100 @@ def test_threads_are_renamed_and_removed(acts: Acts, desk: Desk, book: int) -> N
     assert acts.remove_thread(Seat(), {"id": run.thread_id})["threads"]["threads"] == []
     # nobody waits for its answer any more
     assert desk.jobs.get(None, run.job_id).state == "stopped"
+
+
+def test_what_is_settled_of_a_long_answer_is_rendered_once(acts: Acts, working: Machine, book: int) -> None:
+    line = "word " * 80
+    working.words = [f"{n} {line}\n\n" for n in range(8)] + ["```\ncode\n\n", line * 4, "\n```\n\n- a\n\n- b\n"]
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "At length?")
+    grown = list(acts.follow(seat, TAB, job))
+    assert all(len(one["html"]) < 4 * SETTLE for one in grown)
+    settled = [one["settled"] for one in grown]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(settled)) and settled[-1]
+    # a fence is never cut, and the whole is what one rendering makes of it
+    whole = acts.commit(seat)["transcript"]["turns"][0]["html"]
+    assert settled[-1] + grown[-1]["html"] == whole and "<code>" not in settled[-1]
+
+
+def test_a_question_is_asked_anew_and_the_old_one_found_again(acts: Acts, working: Machine, book: int) -> None:
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "What?")
+    list(acts.follow(seat, TAB, job))
+    first = acts.commit(seat)["transcript"]["turns"][0]
+    assert first["beside"] == []
+    said = acts.ask(seat, {"question": "What, then?", "instead_of": first["id"], "sampling": {"max_tokens": 2}})
+    assert [turn["question"] for turn in said["transcript"]["turns"]] == ["What, then?"]
+    list(acts.follow(seat, TAB, {"thread": seat.thread, "job": said["live"]["job"]}))
+    again = acts.commit(seat)["transcript"]["turns"][0]
+    assert again["beside"] == [first["id"], again["id"]] and again["answer"] == "A plain "
+    back = acts.branch(seat, TAB, {"turn": first["id"]})["transcript"]["turns"]
+    assert [(turn["id"], turn["answer"]) for turn in back] == [(first["id"], "A plain answer.")]
+    assert acts.branch(seat, TAB, {"turn": 99})["notes"]["name"] == "TurnNotFound"
+    assert acts.ask(seat, {"question": "?", "sampling": {"temperature": 9}})["notes"]["name"] == "SettingInvalid"
+
+
+def test_an_answer_of_another_branch_is_not_followed_here(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "What?")
+    list(acts.follow(seat, TAB, job))
+    first = acts.commit(seat)["transcript"]["turns"][0]
+    working.steps = 0
+    said = acts.ask(seat, {"question": "What, then?", "instead_of": first["id"]})
+    there = acts.branch(seat, TAB, {"turn": first["id"]})
+    assert not there["live"]["active"] and not there["transcript"]["turns"][0]["running"]
+    # it goes on all the same, and is followed again where it is
+    again = acts.branch(seat, TAB, {"turn": said["transcript"]["turns"][0]["id"]})
+    assert again["live"]["job"] == said["live"]["job"]
+
+
+def test_a_removed_conversation_comes_back(acts: Acts, desk: Desk, book: int) -> None:
+    run = desk.ask(LOCAL, "Why?", document_ids=[book])
+    acts.remove_thread(Seat(), {"id": run.thread_id})
+    assert [one["id"] for one in acts.restore_thread(Seat(), {"id": run.thread_id})["threads"]["threads"]] == [
+        run.thread_id
+    ]
+    assert acts.restore_thread(Seat(), {"id": 99})["notes"]["name"] == "ThreadNotFound"
+
+
+def test_conversations_are_found_and_kept_as_files(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "Where is the / key?")
+    list(acts.follow(seat, TAB, job))
+    found = threads.search(desk, {"query": " PLAIN "}, space=False)
+    assert found["hits"][0]["id"] == seat.thread and found["hits"][0]["snippet"][1] == "plain"
+    assert threads.search(desk, {"query": "plain"}, space=True)["hits"] == []
+    for format in ("md", "docx", "json"):
+        said = download.conversation(desk, {"thread": seat.thread, "format": format}, space=False)
+        assert said["name"].endswith(f".{format}") and len(base64.b64decode(said["data"])) > 100
+    assert download.conversation(desk, {"thread": 99, "format": "md"}, space=False)["note"]["name"] == "ThreadNotFound"
+    assert download.conversation(desk, {"thread": seat.thread, "format": "exe"}, space=False) == {}
+
+
+def test_a_new_shelf_begins_with_the_welcome_book(acts: Acts, desk: Desk) -> None:
+    first = acts.arrive(Seat(language="zh"), TAB)["shelf"]["items"]
+    assert [item["title"] for item in first] == ["耐心的读者"] and first[0]["state"] == "waiting"
+    assert first[0]["sha256"] in [one[:8] for one in welcome.hashes()]
+    # once: not again in another language, nor after it was removed
+    assert len(acts.arrive(Seat(language="en"), OTHER)["shelf"]["items"]) == 1
+    acts.remove(Seat(), {"id": first[0]["id"]})
+    assert acts.arrive(Seat(), TAB)["shelf"]["items"] == []
+
+
+def test_the_meter_says_what_each_book_takes_and_what_to_leave_out(
+    acts: Acts, desk: Desk, machine: Machine, tmp_path: Path
+) -> None:
+    ids = []
+    for name, times in (("small", 10), ("middle", 60), ("large", 100)):
+        path = tmp_path / f"{name}.txt"
+        path.write_text(f"A {name} tale of some length. " * times, encoding="utf-8")
+        ids.append(desk.add(LOCAL, path, path.name).document.id)
+    _, middle, large = ids
+    said = acts.choose(Seat(chosen=tuple(ids)))["composer"]
+    assert said["fits"] and said["leave_out"] == [] and not any(one["read"] for one in said["documents"])
+    # a character is a token here, and takes a byte
+    assert [one["memory"] for one in said["documents"]] == [one["tokens"] for one in said["documents"]]
+    machine.limit = said["needed"] - 1000
+    assert acts.choose(Seat(chosen=tuple(ids)))["composer"]["leave_out"] == [[middle], [large]]
+    machine.limit = said["needed"] - 4000
+    assert acts.choose(Seat(chosen=tuple(ids)))["composer"]["leave_out"] == [[large, middle]]
+    assert acts.choose(Seat(chosen=(large,)))["composer"]["leave_out"] == []
 
 
 def test_books_are_stopped_resumed_and_removed(acts: Acts, book: int) -> None:

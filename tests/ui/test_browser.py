@@ -220,7 +220,7 @@ def test_the_default_model_answers(
 ) -> None:
     page, watch = visit(serve(model=default_model))
     page.wait_for_selector(".model-line strong:has-text('Qwen2.5-Coder')")
-    assert "often wrong" in page.locator(".model-line summary").inner_text()
+    assert "often wrong" in page.locator(".model-line").inner_text()
     page.set_input_files("#add-books", [str(write_tale(tmp_path / "tale.txt", chapters=1))])
     wait_for_state(page, "Marrow Point", "read")
     ask(page, QUESTION)

@@ -121,3 +121,18 @@ def test_finding_is_for_ones_own_shelf_and_never_fails(desk: Desk, inbox: Path) 
         {"visitor": mine, "query": 7},
     ):
         assert shelf.find(said)["count"] == 0
+
+
+def test_tabs_that_look_within_a_second_see_one_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shelf = Shelf(desk, space=False)
+    before = shelf.recent(LOCAL)
+    path = tmp_path / "new.txt"
+    path.write_text("A book that came meanwhile.", encoding="utf-8")
+    desk.add(LOCAL, path, "new.txt")
+    assert shelf.recent(LOCAL) is before and shelf.recent("somebody else")["items"] == []
+    # whoever acts sees what is there, and from then on everybody does
+    assert len(shelf.show(LOCAL)["items"]) == len(shelf.recent(LOCAL)["items"]) == len(before["items"]) + 1
+    monkeypatch.setattr("app.ui.shelf.FRESH_SECONDS", 0.0)
+    assert shelf.recent(LOCAL) is not before

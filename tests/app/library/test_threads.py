@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.documents.parse import parse_file
-from app.errors import DocumentNotFound, LibraryDamaged, NothingChosen, QuestionEmpty, ThreadNotFound
+from app.errors import DocumentNotFound, LibraryDamaged, NothingChosen, QuestionEmpty, ThreadNotFound, TurnNotFound
 from app.library.jobs import Jobs
 from app.library.records import ThreadRecord, TurnRecord
+from app.library.schema import MIGRATIONS
 from app.library.store import Library
 from app.library.threads import Threads
 
@@ -172,3 +173,72 @@ class TestTurns:
             db.execute("UPDATE turns SET answer_ids = x'09' WHERE id = ?", [turn.id])
         with pytest.raises(LibraryDamaged, match=f"turn {turn.id}"):
             threads.turns(thread)
+
+
+class TestBranches:
+    def test_a_question_asked_anew_begins_a_branch(self, threads: Threads, owner: int, documents: list[int]) -> None:
+        thread = threads.create(owner, documents, "t").id
+        first, second, third = (threads.add_turn(thread, name).id for name in ("one", "two", "three"))
+        edited = threads.add_turn(thread, "two, better", instead_of=second)
+        assert edited.parent_id == first and [turn.id for turn in threads.turns(thread)] == [first, edited.id]
+        after = threads.add_turn(thread, "four").id
+        assert [turn.id for turn in threads.turns(thread)] == [first, edited.id, after]
+        # the old one stays, and is found again with all that followed it
+        assert threads.beside(thread) == {second: (second, edited.id), edited.id: (second, edited.id)}
+        threads.show_branch(thread, second)
+        assert [turn.id for turn in threads.turns(thread)] == [first, second, third]
+        assert [turn.id for turn in threads.branch(after)] == [first, edited.id, after]
+        assert [turn.question for turn in threads.every_turn(thread)] == ["one", "two", "three", "two, better", "four"]
+
+    def test_a_first_question_has_branches_too(self, threads: Threads, owner: int, documents: list[int]) -> None:
+        thread = threads.create(owner, documents, "t").id
+        first = threads.add_turn(thread, "one").id
+        again = threads.add_turn(thread, "one", instead_of=first)
+        assert again.parent_id is None and threads.turns(thread) == [again]
+
+    def test_turns_of_others(self, threads: Threads, owner: int, documents: list[int]) -> None:
+        mine, other = (threads.create(owner, documents, "t").id for _ in range(2))
+        turn = threads.add_turn(other, "why?").id
+        for attempt in (
+            lambda: threads.add_turn(mine, "how?", instead_of=turn),
+            lambda: threads.show_branch(mine, turn),
+            lambda: threads.branch(99),
+        ):
+            with pytest.raises(TurnNotFound):
+                attempt()
+
+    def test_a_removal_is_taken_back(
+        self, threads: Threads, library: Library, owner: int, documents: list[int]
+    ) -> None:
+        thread = threads.create(owner, documents, "t")
+        threads.add_turn(thread.id, "why?")
+        threads.remove(owner, thread.id)
+        with pytest.raises(ThreadNotFound):
+            threads.restore(library.owner("stranger"), thread.id)
+        assert threads.restore(owner, thread.id).title == "t" and len(threads.turns(thread.id)) == 1
+
+    def test_search(self, threads: Threads, library: Library, owner: int, documents: list[int]) -> None:
+        whale, tea = (threads.create(owner, documents, title).id for title in ("The whale", "Tea"))
+        turn = threads.add_turn(tea, "Who pours?")
+        threads.save_answer(turn.id, answer="x" * 100 + " the Mad Hatter\npours, while the WHALE " + "y" * 100)
+        found = threads.search(owner, "whale", 9)
+        assert [(hit.thread.id, hit.turn_id) for hit in found] == [(tea, turn.id), (whale, None)]
+        before, match, after = found[0].snippet
+        assert match == "WHALE" and before.startswith("…x") and after.endswith("y…") and "\n" not in before
+        assert threads.search(owner, "", 9) == [] and threads.search(library.owner("stranger"), "whale", 9) == []
+        threads.remove(owner, tea)
+        assert len(threads.search(owner, "whale", 9)) == 1
+
+
+def test_turns_of_an_older_library_follow_each_other(threads: Threads, owner: int, documents: list[int]) -> None:
+    thread = threads.create(owner, documents, "t").id
+    ids = [threads.add_turn(thread, name).id for name in "abc"]
+    migration = next(one for one in MIGRATIONS._migrations if one.name == "0033_branches")
+    with threads.library.write() as db:
+        db.execute("DROP INDEX turns_parent")
+        db.execute("ALTER TABLE turns DROP COLUMN parent_id")
+        db.execute("ALTER TABLE threads DROP COLUMN head_id")
+        migration.fn(db)
+    assert [(turn.id, turn.parent_id) for turn in threads.turns(thread)] == [
+        (ids[0], None), (ids[1], ids[0]), (ids[2], ids[1]),
+    ]  # fmt: skip
