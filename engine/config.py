@@ -18,6 +18,8 @@ Storage = Literal["exact", "int8"]
 CPU_CHUNK = 2048
 CUDA_CHUNK = 32768
 
+Chunking = Literal["equal tokens", "equal time"]
+
 
 def default_device() -> Literal["cpu", "cuda"]:
     """A GPU that the driver's own tool lists, else the CPU. Asks no torch."""
@@ -40,11 +42,12 @@ class EngineConfig:
     """What a session is started with.
 
     folder: the checkpoint (config.json, safetensors, tokenizer.json); readings: where kept pages live, None to keep
-    nothing; chunk_tokens: None for the device's default; threads: None for all cores; policy: how a prefill chooses its
-    keys (``engine.sparsity.NAMES``), None for dense, or on a CPU for ``block`` where the model's
-    budgets are known; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part of identity;
-    readings_limit: bytes that kept pages may take, None for as much as the disk has; storage: "int8" makes the files of
-    a reading smaller when it is finished (``engine.compact``), not part of identity.
+    nothing; chunk_tokens: None for the device's default, the most there are at a time; chunking: how a long text is cut
+    ("equal time" shortens later chunks by what the first ones took), None for the device's default; threads: None for
+    all cores; policy: how a prefill chooses its keys (``engine.sparsity.NAMES``), None for ``block`` where the model's
+    budgets are known, else dense; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part
+    of identity; readings_limit: bytes that kept pages may take, None for as much as the disk has; storage: "int8" makes
+    the files of a reading smaller when it is finished (``engine.compact``), not part of identity.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class EngineConfig:
     dtype: Literal["float32", "bfloat16", "float16"]
     device: Literal["cpu", "cuda"]
     chunk_tokens: int | None = None
+    chunking: Chunking | None = None
     threads: int | None = None
     policy: str | None = None
     temperature: Temperature = "none"
@@ -65,6 +69,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
             raise ValueError(f"chunk_tokens must be a positive multiple of {PAGE_TOKENS}, not {self.chunk_tokens}")
+        if self.chunking not in (None, "equal tokens", "equal time"):
+            raise ValueError(f"chunking must be 'equal tokens' or 'equal time', not {self.chunking!r}")
         if self.temperature not in ("none", "yarn"):
             raise ValueError(f"temperature must be none or yarn, not {self.temperature!r}")
         if self.storage not in ("exact", "int8"):
@@ -77,3 +83,11 @@ class EngineConfig:
         if self.chunk_tokens is not None:
             return self.chunk_tokens
         return CUDA_CHUNK if self.device == "cuda" else CPU_CHUNK
+
+    @property
+    def prefill_chunking(self) -> Chunking:
+        """Timed chunks differ from one reading to the next, and with them the last bits of what is kept: a CPU, whose
+        chunks are short in any case, goes without."""
+        if self.chunking is not None:
+            return self.chunking
+        return "equal time" if self.device == "cuda" else "equal tokens"

@@ -8,8 +8,8 @@ EngineError
 ├── ContextTooShort(needed, given)
 ├── StorageFull(needed, free)
 ├── ReadingsFull(needed, taken, limit)
-├── NumericalFailure(layer, position)
-├── OutOfMemory(needed)
+├── NumericalFailure(layer, position, end)
+├── OutOfMemory(needed, free, chunk)
 ├── UnknownPolicy(name, known)
 ├── SparsityConfigBad(path, reason)
 ├── SchemaUnsupported(where, reason)
@@ -123,26 +123,39 @@ class ReadingsFull(EngineError):
 
 
 class NumericalFailure(EngineError):
-    def __init__(self, layer: int | None, position: int) -> None:
-        super().__init__(layer, position)
+    """layer: None for the output; position: of the first token of the chunk that ends before ``end``."""
+
+    def __init__(self, layer: int | None, position: int, end: int | None = None) -> None:
+        super().__init__(layer, position, end)
         self.layer = layer
         self.position = position
+        self.end = end
 
     def __str__(self) -> str:
         where = "the output" if self.layer is None else f"layer {self.layer}"
+        at = f"at token {self.position:,}" if self.end is None else f"in tokens {self.position:,} to {self.end:,}"
         return (
-            f"The model produced numbers that are not finite in {where} at token {self.position:,}. "
+            f"The model produced numbers that are not finite in {where} {at}. "
             "Nothing of this part was kept. Try another number format (LECTERN_DTYPE=float32) or another model."
         )
 
 
 class OutOfMemory(EngineError):
-    def __init__(self, needed: int | None = None) -> None:
-        super().__init__(needed)
+    """needed, free: bytes; chunk: tokens of the smallest part of a reading that was tried. None: not known."""
+
+    def __init__(self, needed: int | None = None, free: int | None = None, chunk: int | None = None) -> None:
+        super().__init__(needed, free, chunk)
         self.needed = needed
+        self.free = free
+        self.chunk = chunk
 
     def __str__(self) -> str:
-        size = "" if self.needed is None else f" ({self.needed / 1e9:.1f} GB were asked for)"
+        figures = [
+            *([] if self.needed is None else [f"{self.needed / 1e9:.1f} GB were asked for"]),
+            *([] if self.free is None else [f"{self.free / 1e9:.1f} GB are free"]),
+            *([] if self.chunk is None else [f"even for {self.chunk:,} tokens at a time"]),
+        ]
+        size = f" ({', '.join(figures)})" if figures else ""
         return (
             f"The machine ran out of memory{size}. What was read so far is kept. "
             "Close other programs, leave out a document, or choose a smaller model."

@@ -191,11 +191,15 @@ class KVCache:
 
     def join_last(self) -> None:
         """Make one extent of the last two if they lie side by side in the arena. They must be of one DCA chunk."""
-        if self.arena is None or len(self.extents) < 2:
+        self.join(len(self.extents) - 1)
+
+    def join(self, number: int) -> None:
+        """The same of extent ``number`` and the one before it."""
+        if self.arena is None or number < 1:
             return
-        before, last = self.extents[-2:]
+        before, last = self.extents[number - 1 : number + 1]
         if before.end == last.start and self.arena.holds(before) and self.arena.holds(last):
-            self.extents[-2:] = [self.arena.extent(before.start, before.length + last.length)]
+            self.extents[number - 1 : number + 1] = [self.arena.extent(before.start, before.length + last.length)]
 
     def touch(self, layer: int | None = None) -> None:
         """Verify what attention of a layer, or of all, is about to read. Raises Damaged.

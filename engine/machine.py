@@ -84,6 +84,15 @@ def look(folder: Path) -> Machine:
     )
 
 
+def available_memory() -> int | None:
+    """Bytes that a new program could have now, None where that cannot be told."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(min(psutil.virtual_memory().available, _container_limit()))
+
+
 def _container_limit() -> int:
     """Bytes that a container may use: psutil shows the whole host's."""
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

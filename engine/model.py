@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 # transformers asks the hub about optional files unless told; a checkpoint is a local folder here
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -19,10 +19,13 @@ from transformers.utils import logging as transformers_logging
 
 from engine import attention, sparsity
 from engine.catalogue import DENSE_SLOWNESS, SPARSE_SLOWNESS
-from engine.config import EngineConfig
+from engine.chunkplan import DENSE, ChunkPlan
+from engine.config import CUDA_CHUNK, EngineConfig
+from engine.cost import Work
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.linear import widen
+from engine.machine import available_memory
 from engine.positions import DualChunk
 from engine.row import RowForward
 from engine.sparsity import Budgets, Policy, read_budgets
@@ -30,6 +33,8 @@ from engine.sparsity.recall import RecallGauge
 from kernels import decode_row
 
 FAMILIES = ("llama", "qwen2", "qwen3")
+# sizes of heads that the Triton kernels have launch tables for
+TRITON_DIMS = (64, 128)
 
 Result = TypeVar("Result")
 
@@ -68,6 +73,9 @@ class LanguageModel:
             device=self.device,
         )
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
+        # on a GPU one chunk is read by PyTorch's flash kernel first: the crossover is not measured there yet
+        self.crossover = CUDA_CHUNK if self.device.type == "cuda" else sparsity.CROSSOVER
+        self.policy_asked = config.policy is not None
         self.policy = self._policy(config)
         self.gauge = RecallGauge()
         self._row: Future[RowForward] | None = None
@@ -80,39 +88,71 @@ class LanguageModel:
     def _policy(self, config: EngineConfig) -> Policy | None:
         """As asked for; else one that chooses keys only where it was measured how many each head needs.
 
-        Equal budgets make a model that copies perfectly forget how (Qwen2.5-0.5B, tests.bench.fidelity), and on a GPU
-        plain matrix products would be slower than flash attention.
+        Equal budgets make a model that copies perfectly forget how (Qwen2.5-0.5B, tests.bench.fidelity). A GPU needs
+        kernels for heads of this size.
         """
         shape = self.shape
         budgets = read_budgets(config.folder, layers=shape.layers, heads=self.heads, kv_heads=shape.kv_heads)
-        default = "dense" if budgets is None or self.device.type != "cpu" else "block"
+        able = self.device.type == "cpu" or shape.dim in TRITON_DIMS
+        default = "block" if budgets is not None and able else "dense"
         uniform = Budgets.uniform(shape.layers, shape.kv_heads)
         return sparsity.make(default if config.policy is None else config.policy, budgets or uniform)
 
-    def reads_sparsely(self, start: int, rows: int) -> bool:
-        """Whether a chunk of ``rows`` from position ``start`` chooses its keys. Depends on nothing else."""
-        far = start >= sparsity.CROSSOVER and rows >= sparsity.LEAST_ROWS
-        return self.policy is not None and far and start % sparsity.BLOCK == 0
+    def policy_of(self, plan: ChunkPlan, widen: int) -> Policy | None:
+        """What a plan says, with budgets ``widen`` times as wide, None for dense attention."""
+        if widen == DENSE or plan.policy == "dense":
+            return None
+        assert plan.budgets is not None
+        own = self.policy
+        if widen == 1 and own is not None and (own.name, own.budgets.table) == (plan.policy, plan.budgets):
+            return own
+        return sparsity.make(plan.policy, Budgets(plan.budgets).widened(widen))
 
-    def work(self, before: int, tokens: int) -> float:
-        """The time of a prefill of ``tokens`` after ``before``, in operations at the speed of a matrix product.
+    def free_memory(self) -> int | None:
+        """Bytes free on the model's device, for a message."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        return available_memory()
 
-        Attention runs slower than that (``engine.catalogue``).
+    def reads_sparsely(self, start: int, rows: int, policy: Policy | None = None) -> bool:
+        """Whether a chunk of ``rows`` from position ``start`` chooses its keys. Depends on nothing else.
+
+        policy: None for the model's own.
         """
-        if self.policy is not None and self.reads_sparsely(before // sparsity.BLOCK * sparsity.BLOCK, tokens):
-            pairs, slowness = tokens * self.policy.keys(before), SPARSE_SLOWNESS
+        far = start >= self.crossover and rows >= sparsity.LEAST_ROWS
+        return (policy or self.policy) is not None and far and start % sparsity.BLOCK == 0
+
+    def work(self, before: int, tokens: int, policy: Policy | Literal["dense"] | None = None) -> Work:
+        """What a prefill of ``tokens`` after ``before`` costs, in operations at the speed of a matrix product.
+
+        Attention runs slower than that (``engine.catalogue``). policy: None for the model's own.
+        """
+        policy = policy or self.policy
+        start = before // sparsity.BLOCK * sparsity.BLOCK
+        if policy is not None and policy != "dense" and self.reads_sparsely(start, tokens, policy):
+            pairs, slowness = tokens * policy.keys(before), SPARSE_SLOWNESS
         else:
             pairs, slowness = before * tokens + tokens * tokens / 2, DENSE_SLOWNESS
         attention = 4.0 * self.heads * self.shape.dim * self.shape.layers * pairs
-        return 2.0 * self.layer_parameters * tokens + slowness * attention
+        linear = 2.0 * self.layer_parameters * tokens
+        return Work(before=before, tokens=tokens, linear=linear, attention=slowness * attention)
 
     @torch.inference_mode()
     def hidden(
-        self, ids: array[int], start: int, cache: KVCache, on_layer: Callable[[int], None] | None = None
+        self,
+        ids: array[int],
+        start: int,
+        cache: KVCache,
+        on_layer: Callable[[int], None] | None = None,
+        policy: Policy | Literal["dense"] | None = None,
     ) -> Tensor:
-        """Run ``ids`` at positions from ``start``, already counted in the cache's last extent: [rows, hidden]."""
+        """Run ``ids`` at positions from ``start``, already counted in the cache's last extent: [rows, hidden].
+
+        policy: None for the model's own.
+        """
+        chosen = None if policy == "dense" else policy or self.policy
         held = cache.arena is not None and cache.arena.holds(cache.extents[-1])
-        sparse = held and self.reads_sparsely(start, len(ids))
+        sparse = held and chosen is not None and self.reads_sparsely(start, len(ids), chosen)
         step = attention.Step(
             cache=cache,
             dual_chunk=self.dual_chunk,
@@ -120,7 +160,7 @@ class LanguageModel:
             start=start,
             rows=len(ids),
             on_layer=on_layer,
-            policy=self.policy if sparse else None,
+            policy=chosen if sparse else None,
             gauge=self.gauge,
         )
         first = start % self.dual_chunk.chunk_len
@@ -136,16 +176,22 @@ class LanguageModel:
 
     @torch.inference_mode()
     def prefill(
-        self, ids: array[int], start: int, cache: KVCache, on_layer: Callable[[int], None] | None = None
+        self,
+        ids: array[int],
+        start: int,
+        cache: KVCache,
+        on_layer: Callable[[int], None] | None = None,
+        policy: Policy | Literal["dense"] | None = None,
     ) -> tuple[Extent, Tensor]:
         """Read one chunk into a new extent of the cache: the extent, and the last row's hidden state [hidden].
 
-        Whatever fails, the cache is left as it was. Raises NumericalFailure before anything wrong can be kept.
+        policy: None for the model's own. Whatever fails, the cache is left as it was. Raises NumericalFailure before
+        anything wrong can be kept.
         """
         extent = cache.allocate(start, len(ids))
         cache.append(extent)
         try:
-            hidden = self.hidden(ids, start, cache, on_layer)
+            hidden = self.hidden(ids, start, cache, on_layer, policy)
             check_finite(extent, hidden)
         except BaseException:
             cache.drop_last()
@@ -217,6 +263,6 @@ def check_finite(extent: Extent, hidden: Tensor) -> None:
     """Raise NumericalFailure naming the first layer whose keys or values are not finite."""
     for layer in range(extent.data.shape[0]):
         if not torch.isfinite(extent.data[layer]).all():
-            raise NumericalFailure(layer, extent.start)
+            raise NumericalFailure(layer, extent.start, extent.end)
     if not torch.isfinite(hidden[-1]).all():
-        raise NumericalFailure(None, extent.end - 1)
+        raise NumericalFailure(None, extent.start, extent.end)

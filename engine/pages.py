@@ -22,9 +22,10 @@ from torch import Tensor
 
 from engine.compact import compact_file
 from engine.errors import StorageFull
-from engine.keptfile import Damaged, Layout, Mapped, blocks
+from engine.keptfile import Damaged, Layout, Mapped, blocks, read_header
 from engine.kvcache import Arena, Coded, Extent, KVCache, KVShape
 from engine.protocol import BLOCK_TOKENS, Prompt
+from engine.provenance import summary
 from engine.snapshots import Run, Store, piece_key, piece_lengths
 from engine.survey import note_use
 from kernels.int8_kv import groups
@@ -123,6 +124,19 @@ class Pages:
     def kept(self, prompt: Prompt) -> int:
         """Leading tokens of the prompt that are kept."""
         return 0 if self.store is None else self.store.find(prompt)[1]
+
+    def provenance(self, prompt: Prompt) -> dict[str, str]:
+        """How what is kept of the prompt was read (``engine.provenance``)."""
+        if self.store is None:
+            return {}
+        parts = []
+        for run in self.store.find(prompt)[0]:
+            try:
+                header = self._open[run.path].mapped.header if run.path in self._open else read_header(run.path)
+            except (Damaged, OSError):
+                continue
+            parts.append((run.tokens, header.provenance))
+        return summary(parts)
 
     def gap(self, prompt: Prompt) -> int | None:
         """See ``Store.gap``."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Event as Flag
 
-from engine import decode, prefill
+from engine import chunkplan, decode, prefill
 from engine.config import EngineConfig
 from engine.errors import ContextTooLong, ReadingsFull, StorageFull
 from engine.keptfile import Damaged
@@ -44,6 +44,7 @@ class Session:
             if folder is not None:
                 store = Store(folder, self.config.identity, layout, limit=self.config.readings_limit)
                 store.sweep()
+                chunkplan.sweep(store)
             self._pages = Pages(self._model.shape, store)
             return self._model, self._pages, time.perf_counter() - begun
         return self._model, self._pages, 0.0
@@ -65,6 +66,7 @@ class Session:
             prefilled=reading.prefilled,
             seconds_load=loading,
             seconds_prefill=time.perf_counter() - begun,
+            provenance=pages.provenance(prompt),
         )
 
     def generate(self, prompt: Prompt, sampling: Sampling, emit: Emit, cancel: Flag) -> Done:
@@ -119,21 +121,23 @@ class Session:
         Before it returns, everything that decoding will attend to is verified: nothing was said yet.
         """
 
-        def read(part: Prompt, *, need_last: bool) -> prefill.Reading:
+        def read(upto: int | None = None) -> prefill.Reading:
             def told(event: Progress) -> None:
-                emit(event if part is prompt else replace(event, total=prompt.tokens, seconds_left=None))
+                emit(event if upto is None else replace(event, total=prompt.tokens, seconds_left=None))
 
             reading = prefill.read(
                 model,
                 pages,
-                part,
+                prompt,
                 limit=self.config.limit,
                 chunk_tokens=self.config.prefill_tokens,
+                chunking=self.config.prefill_chunking,
                 cancel=cancel,
                 emit=told,
-                need_last=need_last,
+                need_last=need_last and upto is None,
+                upto=upto,
             )
-            if need_last and reading.finished:
+            if need_last and upto is None and reading.finished:
                 reading.cache.touch()
             return reading
 
@@ -154,12 +158,12 @@ class Session:
                 gap = pages.gap(prompt) if prompt.end <= self.config.limit else None
                 if gap is not None and gap not in filled:
                     filled.add(gap)
-                    part = read(prompt.head(gap), need_last=False)
+                    part = read(upto=gap)
                     mended += part.prefilled
                     if part.finished:
                         continue
                     return replace(part, reused=part.reused - (mended - part.prefilled), prefilled=mended)
-                reading = read(prompt, need_last=need_last)
+                reading = read()
             except Damaged as damage:
                 pages.drop(damage)
                 continue

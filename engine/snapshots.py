@@ -124,6 +124,11 @@ class Store:
         with self._lock:
             return path.name in self._names
 
+    def holds_after(self, parent: bytes, start: int) -> bool:
+        """Whether anything at position ``start`` was kept after ``parent`` at the last look."""
+        with self._lock:
+            return any(piece.start == start for piece in self._children.get(parent, ()))
+
     def _index(self, path: Path, header: Header) -> None:
         parent, start, offset = header.parent, header.start, 0
         for key, tokens in header.pieces:

@@ -33,6 +33,9 @@ class Budgets:
         """For a query after ``context`` tokens."""
         return int(self.table[layer][head] * max(1.0, context / LENGTH) ** 0.5)
 
+    def widened(self, factor: int) -> Budgets:
+        return Budgets(tuple(tuple(keys * factor for keys in row) for row in self.table))
+
     def mean(self, context: int) -> float:
         """Over all heads; never more than there is."""
         every = [min(context, self.keys(layer, head, context)) for layer, row in enumerate(self.table)

@@ -307,10 +307,10 @@ def test_running_out_of_memory_reads_smaller_chunks(
     model, _, _ = session.load()
     hidden = model.hidden
 
-    def short_of_memory(ids: array[int], *arguments: Any) -> torch.Tensor:
+    def short_of_memory(ids: array[int], *arguments: Any, **given: Any) -> torch.Tensor:
         if len(ids) > 1024:
             raise torch.OutOfMemoryError("test")
-        return hidden(ids, *arguments)
+        return hidden(ids, *arguments, **given)
 
     monkeypatch.setattr(model, "hidden", short_of_memory)
     done = session.read(prompt(OPENING, BOOK), lambda _: None, Flag())

@@ -15,6 +15,7 @@ import torch
 
 from engine import sparsity
 from engine.config import EngineConfig
+from engine.cost import Work
 from engine.errors import OutOfMemory, SparsityConfigBad, UnknownPolicy
 from engine.keptfile import read_header
 from engine.kvcache import Arena
@@ -151,17 +152,21 @@ def test_a_model_that_was_not_measured_is_read_densely(tiny_checkpoint: Callable
     assert measured is not None and measured.name == "block"
 
 
-def test_the_time_left_counts_chosen_keys(tiny_checkpoint: Callable[..., Path]) -> None:
-    """At the start the rest is as many operations as the chunks then turn out to be: a tenth of dense ones here."""
+def test_the_time_left_counts_chosen_keys(
+    tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a chunk is expected to cost is what its chosen keys cost: a quarter of dense attention here, or less."""
     model = language_model(tiny_checkpoint("llama"), "block")
     assert model.policy is not None
     model.policy.budgets = Budgets.uniform(model.shape.layers, model.shape.kv_heads, 64)  # type: ignore[attr-defined]
-    asked: list[float] = []
+    asked: list[Work] = []
     work = model.work
-    model.work = lambda before, tokens: asked.append(work(before, tokens)) or asked[-1]  # type: ignore[method-assign]
+    monkeypatch.setattr("engine.prefill.BAR", 0.0)
+    model.work = lambda *args: asked.append(work(*args)) or asked[-1]  # type: ignore[method-assign, func-returns-value]
     prefilled(model, random_ids(6000))
-    # every chunk is planned once and counted off, and asked for in between by the progress in its middle
-    assert len(asked) >= 12 and max(asked) < work(0, 6000) / 4
+    assert [one.before for one in asked[:6]] == list(range(0, 6000, 1024))
+    far = [one for one in asked if one.before >= sparsity.CROSSOVER and one.tokens == 1024]
+    assert far and all(one.attention < work(one.before, 1024, "dense").attention / 4 for one in far)
 
 
 def test_budgets_grow_with_the_text() -> None:
