@@ -26,6 +26,7 @@ _SECTION_NAMES = (
     "abstract introduction background relatedwork conclusion conclusions references bibliography acknowledgements "
     "acknowledgments acknowledgement acknowledgment appendix appendices discussion summary"
 )
+_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError)
 _NAMED = frozenset(_SECTION_NAMES.split())
 
 
@@ -36,7 +37,7 @@ def parse(path: Path, filename: str) -> Document:
             pages = pdf_lines.read(document)
             outline = document.get_toc(simple=True)
             _refuse_without_text(document, pages, filename)
-        except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError) as error:
+        except _ERRORS as error:
             raise DocumentDamaged(filename, one_line(str(error))) from None
         first_pages = _front(document)
         picture = cover.of_page(document)
@@ -82,7 +83,7 @@ def _front(document: pymupdf.Document) -> str:
     """The first two pages with their margins: stamps and running feet name the paper and its year."""
     try:
         shown = [document[number].get_text("text") for number in range(min(2, document.page_count))]
-    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+    except _ERRORS:
         return ""
     return "\n".join(text[: facts.FRONT * 2] for text in shown)
 
@@ -97,7 +98,7 @@ def open_document(path: Path, filename: str) -> pymupdf.Document:
         ends = b"%%EOF" in file.read()
     try:
         document = pymupdf.open(path, filetype="pdf")
-    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+    except _ERRORS:
         raise DocumentDamaged(filename, "its structure cannot be read" if ends else _CUT_OFF) from None
     if document.needs_pass:
         document.close()
@@ -106,7 +107,12 @@ def open_document(path: Path, filename: str) -> pymupdf.Document:
     if document.is_repaired and not ends:
         document.close()
         raise DocumentDamaged(filename, _CUT_OFF)
-    if document.page_count == 0:
+    try:
+        pages = document.page_count
+    except _ERRORS as error:
+        document.close()
+        raise DocumentDamaged(filename, one_line(str(error))) from None
+    if pages == 0:
         document.close()
         raise DocumentDamaged(filename, "it has no pages")
     return document

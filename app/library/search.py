@@ -6,8 +6,9 @@ index) is searched whole: slower, never differently.
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 # a row of the index is a text's number and a paragraph's
 ORDINAL_BITS = 24
 LIMIT = 20
+# paragraphs that may hold what is looked for: with more of them ("the") it is cheaper to count in whole texts
+CANDIDATES = 10_000
+# characters of folded texts that are kept for that: a shelf of a hundred novels
+KEPT = 64_000_000
 CONTEXT = 60
 # code points between borders of paragraphs; no paragraph holds it
 BORDER = "\n\n"
@@ -158,24 +163,62 @@ def _documents(db: Database, owner_id: int, ids: Collection[int] | None) -> dict
     return {id: found[id] for id in ids}
 
 
-def _sieve(db: Database, folded: str) -> dict[int, list[int]]:
-    """Ordinals of the paragraphs that may hold ``folded``, by the number of their text."""
+def _sieve(db: Database, folded: str) -> dict[int, list[int]] | None:
+    """Ordinals of the paragraphs that may hold ``folded``, by the number of their text; None for too many."""
+    query = "SELECT rowid FROM text_pieces WHERE text_pieces MATCH ? LIMIT ?"
+    rows = db.conn.execute(query, [expression(folded), CANDIDATES + 1]).fetchall()
+    if len(rows) > CANDIDATES:
+        return None
     found: dict[int, list[int]] = defaultdict(list)
-    for (row,) in db.conn.execute("SELECT rowid FROM text_pieces WHERE text_pieces MATCH ?", [expression(folded)]):
+    for (row,) in rows:
         found[row >> ORDINAL_BITS].append(row & ((1 << ORDINAL_BITS) - 1))
     return found
 
 
+class _Texts:
+    """Whole texts with their folded ones, by hash; the ones not used for longest go when there are too many."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, db: Database, sha256: str) -> tuple[str, str]:
+        with self._lock:
+            if (kept := self._kept.get(sha256)) is not None:
+                self._kept.move_to_end(sha256)
+                return kept
+        text = str(rows.one(db, "SELECT text FROM texts WHERE sha256 = ?", [sha256])["text"])
+        small = fold(text)
+        with self._lock:
+            if sha256 not in self._kept:
+                self._kept[sha256] = (text, small)
+                self._size += len(text) + len(small)
+            while self._size > KEPT and len(self._kept) > 1:
+                _, (old, folded) = self._kept.popitem(last=False)
+                self._size -= len(old) + len(folded)
+        return text, small
+
+
+_TEXTS = _Texts()
+
+
 def _counted(db: Database, document: dict[str, Any], folded: str, ordinals: list[int] | None) -> list[_Place]:
-    text = str(rows.one(db, "SELECT text FROM texts WHERE sha256 = ?", [document["text_sha256"]])["text"])
     if ordinals is None:
-        spans: Iterable[tuple[int, int]] = [(0, len(text))]
-    else:
-        query = (
-            'SELECT "start", "end" FROM paragraphs WHERE version_id = ? '
-            "AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal"
-        )
-        spans = db.conn.execute(query, [document["version_id"], to_json(ordinals)])
+        text, small = _TEXTS.get(db, document["text_sha256"])
+        count = small.count(folded)
+        if not count:
+            return []
+        if len(small) == len(text) or "\n" in folded:
+            return [_Place(0, text, small, count)]
+        # of a text that folding makes longer every offset is counted out: by paragraphs, only where something stands
+        return list(_in_paragraphs(text, folded))
+    text = str(rows.one(db, "SELECT text FROM texts WHERE sha256 = ?", [document["text_sha256"]])["text"])
+    query = (
+        'SELECT "start", "end" FROM paragraphs WHERE version_id = ? '
+        "AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal"
+    )
+    spans = db.conn.execute(query, [document["version_id"], to_json(ordinals)])
     found = []
     for start, end in spans:
         part = text[start:end]
@@ -183,6 +226,15 @@ def _counted(db: Database, document: dict[str, Any], folded: str, ordinals: list
         if count := small.count(folded):
             found.append(_Place(start, part, small, count))
     return found
+
+
+def _in_paragraphs(text: str, folded: str) -> Iterable[_Place]:
+    start = 0
+    for part in text.split(BORDER):
+        small = fold(part)
+        if count := small.count(folded):
+            yield _Place(start, part, small, count)
+        start += len(part) + len(BORDER)
 
 
 def _shares(counts: Sequence[int], limit: int) -> list[int]:
@@ -221,6 +273,11 @@ def _occurrences(places: list[_Place], folded: str, most: int) -> Iterable[tuple
 
 def _hit(db: Database, document: dict[str, Any], shift: int, text: str, start: int, stop: int) -> Hit:
     low, high = max(0, start - CONTEXT), min(len(text), stop + CONTEXT)
+    # a snippet stays in its paragraph
+    low = max(low, text.rfind(BORDER, low, start) + len(BORDER)) if BORDER in text[low:start] else low
+    high = text.index(BORDER, stop) if BORDER in text[stop:high] else high
+    opens = low == 0 or text[max(0, low - len(BORDER)) : low] == BORDER
+    closes = high == len(text) or text.startswith(BORDER, high)
     version, at = document["version_id"], shift + start
     page = (
         'SELECT number AS place FROM pages WHERE version_id = ? AND "start" <= ? AND "end" > ? ORDER BY number LIMIT 1'
@@ -238,9 +295,9 @@ def _hit(db: Database, document: dict[str, Any], shift: int, text: str, start: i
         stop=shift + stop,
         page=next((row["place"] for row in db.query(page, [version, at, at])), None),
         chapter=next((row["place"] for row in db.query(chapter, [version, at, at, document["id"]])), None),
-        before=("…" if low else "") + _flat(text[low:start]).lstrip(),
+        before=("" if opens else "…") + _flat(text[low:start]).lstrip(),
         match=_flat(text[start:stop]),
-        after=_flat(text[stop:high]).rstrip() + ("…" if high < len(text) else ""),
+        after=_flat(text[stop:high]).rstrip() + ("" if closes else "…"),
     )
 
 

@@ -10,7 +10,7 @@ from app.documents.model import Document
 from app.reading.prompt import token_ranges
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40).map(
-    lambda text: "\n".join(line for line in clean(text).split("\n") if line.strip()).strip("\n")
+    lambda text: "\n".join(line for line in clean(text).replace("\t", " ").split("\n") if line.strip()).strip("\n")
 )
 
 

@@ -126,3 +126,13 @@ def test_texts_indexed_before_widths_were_folded_are_indexed_anew(
             assert not list(db.query("SELECT 1 FROM indexed_texts"))
         assert search(again, owner, "abc").count == 1
         assert index_pending(again) == 1 and search(again, owner, "abc").count == 1
+
+
+def test_a_word_that_stands_everywhere_is_counted_in_whole_texts(
+    library: Library, owner: int, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add_document(owner, book("a.txt", TALE), "a.txt")
+    queries = ("a", "whale", "strasse", "曹操", "。", "c++", "ishmael", "absent")
+    sieved = [search(library, owner, query) for query in queries]
+    monkeypatch.setattr("app.library.search.CANDIDATES", 0)
+    assert [search(library, owner, query) for query in queries] == sieved
