@@ -19,6 +19,7 @@ from engine.positions import DualChunk, Relation, rotate
 from engine.sparsity.policy import BLOCK, QUERY_BLOCK, Policy, View
 from engine.sparsity.recall import RecallGauge
 from kernels.attention import attention
+from kernels.run_attention import Span, fits, run_attention
 from kernels.sparse_attention import sparse_attention
 
 NAME = "lectern_dual_chunk"
@@ -121,6 +122,10 @@ def dual_chunk_attention(
         grouped = (grouped * sharpness[:, None]).to(query.dtype)
     if step.policy is not None:
         return _heads_last(_sparse(layer, grouped, scaling, step)), None
+    if rows > 1 and query.device.type == "cpu":
+        whole = _over_runs(layer, grouped, scaling, step)
+        if whole is not None:
+            return _heads_last(whole), None
     queries = {Relation.INTRA: grouped}
     dual_chunk = step.dual_chunk
     chunk = dual_chunk.chunk(step.start)
@@ -147,6 +152,25 @@ def dual_chunk_attention(
 def _heads_last(out: Tensor) -> Tensor:
     """[kv_heads, group, rows, dim] -> [1, rows, heads, dim]"""
     return out.permute(2, 0, 1, 3).flatten(1, 2)[None]
+
+
+def _over_runs(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor | None:
+    """Attention to every key of every extent in one go, None where there is no fast form of that."""
+    dual_chunk = step.dual_chunk
+    chunk = dual_chunk.chunk(step.start)
+    relations = [dual_chunk.relation(chunk, dual_chunk.chunk(extent.start)) for extent in step.cache.extents]
+    # the rows' own chunk is the last variant
+    kinds = [kind for kind in (Relation.INTER, Relation.SUCCESSIVE, Relation.INTRA) if kind in relations]
+    spans = [
+        Span(extent.keys(layer), extent.values(layer), kinds.index(relation))
+        for extent, relation in zip(step.cache.extents, relations, strict=True)
+    ]
+    if not fits(grouped, spans):
+        return None
+    first = step.start % dual_chunk.chunk_len
+    offsets = torch.arange(first, first + step.rows)
+    turned = [rotate(grouped, dual_chunk.shift(kind, offsets), step.inv_freq) for kind in kinds[:-1]]
+    return run_attention(torch.stack([*turned, grouped]), spans, scale=scaling)
 
 
 def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:

@@ -30,7 +30,7 @@ from engine.positions import DualChunk
 from engine.row import RowForward
 from engine.sparsity import Budgets, Policy, read_budgets
 from engine.sparsity.recall import RecallGauge
-from kernels import decode_row
+from kernels import decode_row, tiles
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 # sizes of heads that the Triton kernels have launch tables for
@@ -78,6 +78,8 @@ class LanguageModel:
         self.policy_asked = config.policy is not None
         self.policy = self._policy(config)
         self.gauge = RecallGauge()
+        if self.device.type == "cpu" and dtype is torch.bfloat16:
+            in_background(tiles.prepare)
         self._row: Future[RowForward] | None = None
         if self.decodes_by_row:
             # compiled while the first text is read, where it was never compiled here

@@ -7,11 +7,12 @@ from typing import Literal
 
 from torch import Tensor
 
-from kernels.block_scores import reference
+from kernels.block_scores import reference, tiled
+from kernels.tiles import fit
 
 __all__ = ["block_scores"]
 
-Impl = Literal["triton", "reference"]
+Impl = Literal["triton", "tiles", "reference"]
 
 
 def block_scores(
@@ -37,17 +38,24 @@ def block_scores(
 
     queries, key, start, borders, block, query_block, scale: as for ``sparse_attention``; means: [kv_heads, blocks,
     dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key.
-    impl: None takes Triton for tensors on a GPU. Returns [kv_heads, query blocks, start // block + blocks of the rows]
-    in float32. Raises ValueError for lengths that do not fit.
+    impl: None takes Triton for tensors on a GPU, and the tiles of a processor that has them. Returns [kv_heads, query
+    blocks, start // block + blocks of the rows] in float32. Raises ValueError for lengths that do not fit.
     """
     if sink % block or local % block:
         raise ValueError(f"sink {sink} and local {local} must be multiples of {block}")
     if query_block % stride:
         raise ValueError(f"a query block of {query_block} rows has no whole number of samples {stride} rows apart")
+    fast = fit(queries, key, means) and tiled.fits(borders, block, query_block, stride, local)
     if impl is None:
-        impl = "triton" if queries.is_cuda else "reference"
+        impl = "triton" if queries.is_cuda else "tiles" if fast else "reference"
+    if impl == "tiles" and not fast:
+        raise ValueError(
+            "tiles want bfloat16 of dim 64 or 128 in place, 16 samples a query block, and a processor for it"
+        )
     if impl == "reference":
         function = reference.block_scores
+    elif impl == "tiles":
+        function = tiled.block_scores
     else:
         from kernels.block_scores import triton
 

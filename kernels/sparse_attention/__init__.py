@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from kernels.sparse_attention import reference
+from kernels.tiles import fit
 
 __all__ = ["sparse_attention"]
 
-Impl = Literal["triton", "reference"]
+Impl = Literal["triton", "tiles", "reference"]
 
 
 def sparse_attention(
@@ -39,7 +40,8 @@ def sparse_attention(
     ascending order: block b holds keys b * block .. (b + 1) * block, all before their query block; counts: int32;
     partial: blocks with fewer keys than ``block``, and how many. ``start`` and ``query_block`` are multiples of
     ``block``, as are the borders. lse: [kv_heads, group, rows] float32, to be filled with the natural logarithm of the
-    sum of the exponentiated, scaled scores. impl: None takes Triton for tensors on a GPU.
+    sum of the exponentiated, scaled scores. impl: None takes Triton for tensors on a GPU, and
+    the tiles of a processor that has them.
 
     Returns [kv_heads, group, rows, dim] in the dtype of ``queries``. Raises ValueError for shapes that do not fit.
     """
@@ -56,10 +58,17 @@ def sparse_attention(
         raise ValueError(f"blocks {tuple(blocks.shape)} and counts {tuple(counts.shape)} do not fit {rows} rows")
     if lse is not None and (lse.shape != (heads, group, rows) or lse.dtype != torch.float32 or not lse.is_contiguous()):
         raise ValueError(f"lse {tuple(lse.shape)} {lse.dtype} must be contiguous float32 {(heads, group, rows)}")
+    fast = block == 16 and fit(queries, key, value)
     if impl is None:
-        impl = "triton" if queries.is_cuda else "reference"
+        impl = "triton" if queries.is_cuda else "tiles" if fast else "reference"
+    if impl == "tiles" and not fast:
+        raise ValueError("tiles want bfloat16 of dim 64 or 128 in place, and a processor that has them")
     if impl == "reference":
         function = reference.sparse_attention
+    elif impl == "tiles":
+        from kernels.sparse_attention import tiled
+
+        function = tiled.sparse_attention
     else:
         from kernels.sparse_attention import triton
 

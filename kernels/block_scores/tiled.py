@@ -1,0 +1,63 @@
+"""On AMX tiles: a piece is one query block of one key head. Products of bfloat16 are exact in their float32 sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.parallel import each
+
+
+def fits(borders: Sequence[int], block: int, query_block: int, stride: int, local: int) -> bool:
+    """Whether sampled rows fill a tile's lanes, and Dual Chunk Attention's borders fall between tiles of mean keys.
+
+    The last of those may reach past what is scored, but not past the local keys.
+    """
+    even = all(border % (16 * block) == 0 for border in borders)
+    return even and query_block == 16 * stride and block % 16 == 0 and local >= 16 * block
+
+
+def block_scores(
+    queries: Tensor,
+    key: Tensor,
+    means: Tensor,
+    *,
+    start: int,
+    borders: Sequence[int],
+    block: int,
+    query_block: int,
+    scale: float,
+    sink: int,
+    local: int,
+    stride: int,
+    empty: Sequence[int],
+) -> Tensor:
+    """See ``kernels.block_scores.block_scores``."""
+    # not before they are needed: Numba takes a second to load, and need not be there
+    from kernels.tiles import instructions, share
+
+    queries = queries.contiguous()
+    variants, heads, group, rows, dim = queries.shape
+    query_blocks = -(-rows // query_block)
+    scores = torch.full((heads, query_blocks, -(-(start + rows) // block)), float("-inf"))
+    found = scores.numpy()
+    nothing = np.array(sorted(empty), np.int64)
+    edges = np.array(borders, np.int64)
+    variant_step, head_step, member_step = (queries.stride(n) * 2 for n in range(3))
+
+    def piece(head: int, index: int) -> None:
+        first = index * query_block
+        share.shares(
+            instructions.CONFIGURATION.ctypes.data, queries.data_ptr() + head * head_step + first * dim * 2, variants,
+            variant_step, group, member_step, min(rows, first + query_block) - first, dim, stride,
+            key.data_ptr() + head * key.stride(0) * 2, means.data_ptr() + head * means.stride(0) * 2, start + first,
+            edges, block, sink, local, nothing, scale, found[head, index],
+        )  # fmt: skip
+
+    each(lambda which: piece(*which), [(head, index) for index in range(query_blocks) for head in range(heads)])
+    if len(nothing):
+        scores[:, :, torch.from_numpy(nothing[nothing < scores.shape[2]])] = float("-inf")
+    return scores

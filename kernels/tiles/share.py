@@ -1,0 +1,151 @@
+"""How one query block's attention divides over blocks of keys, by their mean keys: on the same tiles as ``attend``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit
+
+from kernels.decode_row.primitives import pointer
+from kernels.tiles import instructions as tile
+from kernels.tiles import lanes
+from kernels.tiles.attend import LOG2, NOTHING, copied, pack, scores_of
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def variant_at(position: int, borders: Any) -> int:
+    found = 0
+    for number in range(1, borders.shape[0]):
+        if borders[number] <= position:
+            found = number
+    return found
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def run_scores(
+    scores: int, packed: int, member: int, group: int, packed_bytes: int, keys: Any, tiles: int, size: int, first: int,
+    borders: Any, dim: int,
+) -> None:  # fmt: skip
+    """``scores_of`` with the variant that each tile's position asks for; a tile is of 16 ``size`` positions."""
+    begin = 0
+    while begin < tiles:
+        variant = variant_at(first + begin * 16 * size, borders)
+        end = begin
+        while end < tiles and variant_at(first + end * 16 * size, borders) == variant:
+            end += 1
+        # an odd run takes the next tile with it, which is scored again by its own variant
+        even = end - begin + (end - begin) % 2
+        strip = packed + (variant * group + member) * packed_bytes
+        scores_of(scores + begin * 1024, strip, keys[begin:], even, dim)
+        begin = end
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def shares(
+    configuration: int, queries: int, variants: int, variant_step: int, group: int, member_step: int, rows: int,
+    dim: int, stride: int, key: int, means: int, own: int, borders: Any, block: int, sink: int, local: int, empty: Any,
+    scale: float, out: Any,
+) -> None:  # fmt: skip
+    """out[b]: the share of block b, averaged over every ``stride``-th of at most 16 ``stride`` rows; the rest is left.
+
+    queries: address of bfloat16 [variants][group][rows, dim], steps in bytes; key: of the first key; means: of the
+    first block's mean; own: position of the first row; borders: [variants]; sink, local: tokens; empty: blocks.
+    """
+    row_bytes, packed_bytes, tile_bytes = dim * 2, dim // 32 * 1024, 32 * dim
+    sampled = (rows - stride // 2 + stride - 1) // stride
+    lead, near = sink // block, (own - local) // block
+    if sampled <= 0 or near <= lead:
+        return
+    far_tiles = (near + 15) // 16
+    far_tiles += far_tiles % 2
+    local_first = near * block
+    sink_tiles = sink // 16
+    near_tiles = sink_tiles + (own + rows - local_first + 15) // 16
+    # one tile to spare: see run_scores
+    sizes = (
+        64, variants * group * packed_bytes, (far_tiles + 2) * 1024, (near_tiles + 3) * 1024, far_tiles * 1024,
+        64, 64, 64, 2 * tile_bytes,
+    )  # fmt: skip
+    whole = 64
+    for size in sizes:
+        whole += size
+    space = np.empty(whole, np.uint8)
+    before = (space.ctypes.data + 63) // 64 * 64
+    packed = before + sizes[0]
+    far = packed + sizes[1]
+    close = far + sizes[2]
+    share = close + sizes[3]
+    far_top = share + sizes[4]
+    near_top = far_top + sizes[5]
+    sums = near_top + sizes[6]
+    spare = sums + sizes[7]
+    far_keys = np.empty(far_tiles + 2, np.int64)
+    for number in range(far_tiles + 2):
+        # what lies behind the last is masked, and need not be there
+        far_keys[number] = means + (number if number < (near + 15) // 16 else 0) * tile_bytes
+    near_keys = np.empty(near_tiles + 3, np.int64)
+    for number in range(near_tiles):
+        place = number * 16 if number < sink_tiles else local_first + (number - sink_tiles) * 16
+        near_keys[number] = key + place * row_bytes
+    if (own + rows) % 16:
+        near_keys[near_tiles - 1] = copied(near_keys[near_tiles - 1], (own + rows) % 16, dim, spare + tile_bytes)
+    near_keys[near_tiles:] = near_keys[0]
+    for variant in range(variants):
+        for member in range(group):
+            base = queries + variant * variant_step + member * member_step + stride // 2 * row_bytes
+            for row in range(sampled):
+                source = carray(pointer(base + row * stride * row_bytes), (dim,), np.uint16)
+                carray(pointer(spare + row * row_bytes), (dim,), np.uint16)[:] = source
+            carray(pointer(spare + sampled * row_bytes), ((16 - sampled) * dim,), np.uint16)[:] = np.uint16(0)
+            pack(spare, 16, dim, spare, packed + (variant * group + member) * packed_bytes)
+    far_scores = carray(pointer(far), (far_tiles * 16, 16), np.float32)
+    near_scores = carray(pointer(close), ((near_tiles + 3) * 16, 16), np.float32)
+    shared = carray(pointer(share), (far_tiles * 16, 16), np.float32)
+    shared[:] = np.float32(0)
+    top = carray(pointer(far_top), (16,), np.float32)
+    level = carray(pointer(near_top), (16,), np.float32)
+    total = carray(pointer(sums), (16,), np.float32)
+    factor = np.float32(scale) * LOG2
+    size_of = np.float32(np.log2(np.float64(block)))
+    even = near_tiles + near_tiles % 2
+    tile.configured(before)
+    tile.configure(configuration)
+    for member in range(group):
+        run_scores(far, packed, member, group, packed_bytes, far_keys, far_tiles, block, 0, borders, dim)
+        far_scores[:lead] = NOTHING
+        far_scores[near:] = NOTHING
+        for number in range(empty.shape[0]):
+            if empty[number] < near:
+                far_scores[empty[number]] = NOTHING
+        run_scores(close, packed, member, group, packed_bytes, near_keys, sink_tiles, 1, 0, borders, dim)
+        run_scores(
+            close + sink_tiles * 1024, packed, member, group, packed_bytes, near_keys[sink_tiles:],
+            near_tiles - sink_tiles, 1, local_first, borders, dim,
+        )  # fmt: skip
+        for number in range(own - local_first, own + rows - local_first):
+            # rows stand at stride // 2, stride // 2 + stride, ...: those before this key do not see it
+            unseen = (number - (own - local_first) - stride // 2 + stride - 1) // stride
+            near_scores[sink_tiles * 16 + number, : max(0, unseen)] = NOTHING
+        near_scores[sink_tiles * 16 + own + rows - local_first :] = NOTHING
+        top[:] = NOTHING
+        level[:] = NOTHING
+        lanes.column_max(far, far_tiles * 16, far_top)
+        lanes.column_max(close, even * 16, near_top)
+        for lane in range(16):
+            level[lane] = max(top[lane] * factor + size_of, level[lane] * factor)
+            top[lane] = level[lane] - size_of
+        total[:] = np.float32(0)
+        lanes.sum_powers(far, far_tiles * 16, far_top, sums, factor)
+        lanes.sum_powers(close, even * 16, near_top, sums, factor)
+        for lane in range(16):
+            top[lane] = top[lane] + np.float32(np.log2(np.float64(total[lane]))) if lane < sampled else -NOTHING
+        lanes.add_powers(far, far_tiles * 16, far_top, share, factor)
+    tile.configure(before)
+    for number in range(lead, near):
+        whole_share = np.float32(0)
+        for lane in range(16):
+            whole_share += shared[number, lane]
+        out[number] = whole_share / np.float32(sampled * group)
+    # Numba gives an array back after its last use, and does not see the addresses
+    space[0] = 0
