@@ -172,15 +172,6 @@ class Library:
         with self.read() as db:
             return chapters.read_spans(db, document_id)
 
-    def chapter_at(self, document_id: int, place: int) -> str | None:
-        """The title of the innermost chapter that a character lies in."""
-        query = (
-            "SELECT c.title FROM chapters c JOIN documents d ON d.version_id = c.version_id WHERE d.id = ? "
-            'AND c."start" <= ? AND c."end" > ? ORDER BY c.ordinal DESC LIMIT 1'
-        )
-        with self.read() as db:
-            return next((row["title"] for row in db.query(query, [document_id, place, place])), None)
-
     def paragraphs(self, document_id: int) -> list[Paragraph]:
         return [Paragraph(**row) for row in self._parts("paragraphs", '"start", "end"', "ordinal", document_id)]
 

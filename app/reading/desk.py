@@ -346,7 +346,9 @@ class Desk(Conversations):
 
     def _chapter_at(self, document: DocumentRecord, share: float) -> str | None:
         """The chapter there, as if every character took the same number of tokens."""
-        return self.library.chapter_at(document.id, int(share * document.characters))
+        at = int(share * document.characters)
+        inside = [one.title for one in self.library.chapters(document.id) if one.start <= at < one.end]
+        return inside[-1] if inside else None
 
     def _count(self, engine: Engine, document: DocumentRecord) -> None:
         with self._counting:

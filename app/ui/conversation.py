@@ -132,14 +132,20 @@ class _Growing:
         elif event.kind == "end":
             self._said = {**self._said, "phase": "ended", "progress": None}
 
+    def _cut(self) -> int | None:
+        """Where the last paragraph begins that what comes can still change; None where that is not worth while."""
+        at = len(self._text) - 1 if len(self._text) - self._at > SETTLE else 0
+        while (at := self._text.rfind("\n\n", self._at, at)) > self._at:
+            # not within a list or a fence: what comes may belong to it
+            if not _GOES_ON.match(self._text, at + 2) and not len(_FENCE.findall(self._text, self._at, at)) % 2:
+                return at + 2
+        return None
+
     def show(self) -> Payload:
+        cut = self._cut()
+        self._settled += render(self._text[self._at : cut]) if cut else ""
+        self._at = cut or self._at
         tail = self._text[self._at :]
-        cut = tail.rfind("\n\n", 0, -1) if len(tail) > SETTLE else -1
-        # not within a list or a fence: what comes may belong to it
-        if cut > 0 and not _GOES_ON.match(tail, cut + 2) and not len(_FENCE.findall(tail[:cut])) % 2:
-            self._settled += render(tail[:cut])
-            self._at += cut + 2
-            tail = self._text[self._at :]
         return {**self._said, "settled": self._settled, "html": render(tail) if tail else "", "at": time.time()}
 
 

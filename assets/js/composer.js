@@ -139,14 +139,21 @@
         plan.documents.length > 1 && button("close", t("context.leave", { title: part.title }), () => leave([part.id]), { data: { focus: `leave-${part.id}` } }))));
     }
 
+    // the longest book may give chapters away instead of going as a whole
+    function chapters() {
+      const longest = [...plan.documents].sort((a, b) => b.tokens - a.tokens)[0];
+      const text = t("context.chapters", { title: longest.title });
+      return button("pen", text, () => Lectern.say("book", "open", longest.id), { text, kind: "firm", data: { focus: "chapters" } });
+    }
+
     function remedies() {
-      if (plan.documents.length < 2) return h("p", {}, t("context.over_alone"));
-      if (!plan.leave_out.length) return h("p", {}, t("context.over_several"));
+      if (plan.documents.length < 2) return h("p", { class: "remedies" }, h("span", {}, t("context.over_alone")), chapters());
+      if (!plan.leave_out.length) return h("p", { class: "remedies" }, h("span", {}, t("context.over_several")), chapters());
       const name = (id) => plan.documents.find((part) => part.id === id).title;
       return h("p", { class: "remedies" }, h("span", {}, t("context.over_leave")), plan.leave_out.slice(0, 4).map((ids) => {
         const text = Lectern.list(ids.map((id) => t("title", { title: name(id) })));
         return button("close", text, () => leave(ids), { text, kind: "firm", data: { focus: `out-${ids[0]}` } });
-      }));
+      }), chapters());
     }
 
     let open = false;

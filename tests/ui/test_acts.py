@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.documents.parse import parse_file
+from app.library.records import EventRecord
 from app.library.store import Library
 from app.reading import welcome
 from app.reading.desk import Desk
@@ -18,7 +19,8 @@ from app.reading.runner import Runner
 from app.settings import Settings
 from app.ui import download, threads
 from app.ui.acts import Acts
-from app.ui.conversation import SETTLE
+from app.ui.conversation import SETTLE, _Growing
+from app.ui.markup import render
 from app.ui.seat import LOCAL, Seat, new_visitor
 from app.ui.shelf import Shelf
 from tests.app.reading.conftest import Machine, PlainEngine, until
@@ -219,17 +221,22 @@ def test_threads_are_renamed_and_removed(acts: Acts, desk: Desk, book: int) -> N
     assert desk.jobs.get(None, run.job_id).state == "stopped"
 
 
-def test_what_is_settled_of_a_long_answer_is_rendered_once(acts: Acts, working: Machine, book: int) -> None:
+def test_what_is_settled_of_a_long_answer_is_rendered_once() -> None:
     line = "word " * 80
-    working.words = [f"{n} {line}\n\n" for n in range(8)] + ["```\ncode\n\n", line * 4, "\n```\n\n- a\n\n- b\n"]
-    _, seat, job = ask(acts, Seat(chosen=(book,)), "At length?")
-    grown = list(acts.follow(seat, TAB, job))
-    assert all(len(one["html"]) < 4 * SETTLE for one in grown)
-    settled = [one["settled"] for one in grown]
-    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(settled)) and settled[-1]
-    # a fence is never cut, and the whole is what one rendering makes of it
-    whole = acts.commit(seat)["transcript"]["turns"][0]["html"]
-    assert settled[-1] + grown[-1]["html"] == whole and "<code>" not in settled[-1]
+    told = [f"{n} {line}\n\n" for n in range(8)] + ["```\ncode\n\n", line * 4, "\n```\n\n", f"{line}\n\n- a\n\n- b\n"]
+    grown, said = _Growing(1, 1), []
+    for id, text in enumerate(told):
+        grown.hear(EventRecord(id=id, job_id=1, kind="delta", payload={"text": text}, created=""))
+        said.append(grown.show())
+    settled = [one["settled"] for one in said]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(settled))
+    # what is drawn anew stays short, but for a fence, which is never cut
+    assert all(len(one["html"]) < 2 * SETTLE for one in said[:8]) and "<code>" not in settled[9]
+    assert settled[-1].count("<p>") >= 8 and "<li>" not in settled[-1]
+    assert settled[-1] + said[-1]["html"] == render("".join(told))
+    # begun again by the engine: what was written is void
+    grown.hear(EventRecord(id=99, job_id=1, kind="restart", payload={}, created=""))
+    assert grown.show()["settled"] == "" == grown.show()["html"]
 
 
 def test_a_question_is_asked_anew_and_the_old_one_found_again(acts: Acts, working: Machine, book: int) -> None:
