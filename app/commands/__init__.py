@@ -6,7 +6,7 @@ control characters: a terminal obeys those.
 
 from __future__ import annotations
 
-from app.commands import asking, chapters, export, library, model, readings, shelf
+from app.commands import asking, chapters, export, library, making, model, readings, shelf
 from app.commands.common import Command
 
 COMMANDS: dict[str, Command] = {
@@ -15,6 +15,7 @@ COMMANDS: dict[str, Command] = {
     **chapters.COMMANDS,
     **export.COMMANDS,
     **library.COMMANDS,
+    **making.COMMANDS,
     **model.COMMANDS,
     **readings.COMMANDS,
 }

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Any, Literal
 
-JobKind = Literal["read", "ask"]
+JobKind = Literal["read", "ask", "make", "write"]
 JobState = Literal["waiting", "running", "done", "failed", "stopped"]
 
 

@@ -21,6 +21,9 @@ _DUE = """
     SELECT id, version_id, sha256 FROM documents d WHERE deleted_at < ? AND NOT EXISTS (
         SELECT 1 FROM thread_documents l JOIN threads t ON t.id = l.thread_id
         WHERE l.document_id = d.id AND t.deleted_at IS NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM artefact_documents l JOIN artefacts a ON a.id = l.artefact_id
+        WHERE l.document_id = d.id AND a.deleted_at IS NULL)
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE document_id = d.id AND state IN ('waiting', 'running'))
 """
 
@@ -60,6 +63,7 @@ def purge(library: Library, older_than: timedelta = KEPT) -> int:
         due = list(db.query(_DUE, [before]))
         for row in due:
             db.execute("DELETE FROM thread_documents WHERE document_id = ?", [row["id"]])
+            db.execute("DELETE FROM artefact_documents WHERE document_id = ?", [row["id"]])
             db.execute("DELETE FROM jobs WHERE document_id = ?", [row["id"]])
             db.execute("DELETE FROM documents WHERE id = ?", [row["id"]])
             _forget_version(db, row["version_id"])

@@ -11,6 +11,8 @@ from contextlib import closing
 
 from sqlite_utils import Database, Migrations
 
+from app.library.making_tables import ANY_JOB, ARTEFACTS
+
 # "Lect" in SQLite's header, so that a database of another program is never taken for a library
 APPLICATION_ID = 0x4C656374
 
@@ -362,3 +364,15 @@ def _branches(db: Database) -> None:
     db.execute(
         "UPDATE threads SET head_id = (SELECT id FROM turns WHERE thread_id = threads.id ORDER BY ordinal DESC LIMIT 1)"
     )
+
+
+@MIGRATIONS(name="0040_any_job")
+def _any_job(db: Database) -> None:
+    for statement in ANY_JOB:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="0041_artefacts")
+def _artefacts(db: Database) -> None:
+    for statement in ARTEFACTS:
+        db.execute(statement)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DocumentError, NothingChosen, QuestionEmpty
+from app.library.artefacts import Artefacts
 from app.library.intake import Intake
 from app.library.jobs import Jobs
 from app.library.records import (
@@ -30,6 +31,7 @@ from app.library.threads import Threads
 from app.reading import prompt as prompts
 from app.reading.conversations import Conversations
 from app.reading.engines import EngineFactory, Engines
+from app.reading.making.desk import Making
 from app.reading.plan import Plan
 from app.reading.quotes import Quotes
 from app.reading.room import Room
@@ -58,7 +60,7 @@ class Run:
     turn_id: int
 
 
-class Desk(Conversations):
+class Desk(Conversations, Making):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -69,6 +71,7 @@ class Desk(Conversations):
         self.intake = Intake(library)
         self.engines = Engines(engine)
         self.quotes = Quotes(library)
+        self.artefacts = Artefacts(library)
         self._owners: dict[str, int] = {}
         self._counting = threading.Lock()
         self._surroundings: Surroundings | None = None

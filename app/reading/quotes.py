@@ -108,6 +108,11 @@ class Quotes:
         """Every sentence of an answer that stands in the texts, exactly or nearly, and those that do not."""
         return self._check(sentences(answer), self._sources(document_ids), "")
 
+    def stands(self, document_id: int, start: int, stop: int, text: str) -> bool:
+        """Whether ``text`` is what the document says from ``start`` to ``stop``, word for word."""
+        (source,) = self._sources([document_id])
+        return self.indexes.get(source.record.text_sha256).text[start:stop] == text
+
     def stored(self, question: str, answer: str, document_ids: Sequence[int]) -> dict[str, Any]:
         """The quotes of a finished answer as the library keeps them, with what they were checked against."""
         quotes = self.check(answer, document_ids, question)

@@ -1,8 +1,8 @@
 """Works the queue: one thread, of the one process that holds ``engine.lock``.
 
 It claims the most urgent job, has the engine do it, and writes down what happens as events that anybody may follow.
-A question interrupts a reading, which goes on afterwards where it was. A job that fails is failed, with its reason;
-the runner lives on.
+A question interrupts everything else, which goes on afterwards where it was. A job that fails is failed, with its
+reason; the runner lives on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from filelock import FileLock, Timeout
@@ -20,7 +20,8 @@ from app.errors import JobNotFound, LecternError
 from app.library.records import JobRecord
 from app.library.search import index_pending
 from app.reading.desk import ENDED, Desk
-from app.reading.work import Interrupted, Telling, answer, read
+from app.reading.making.work import make
+from app.reading.work import Ended, Interrupted, Orders, Telling, answer, read
 from engine.errors import EngineError
 from engine.protocol import Engine
 
@@ -35,6 +36,9 @@ CANCEL_SECONDS = 0.5
 TROUBLE_SECONDS = 1.0
 
 Order = Literal["stop", "yield"]
+Work = Callable[[Desk, JobRecord, Telling, Orders], Ended]
+
+WORK: dict[str, Work] = {"read": read, "ask": answer, "make": make}
 
 
 class Watch:
@@ -87,9 +91,9 @@ class Watch:
             return "stop"
         if self._closing.is_set():
             return "yield"
+        if self._job.kind != "ask" and self._desk.jobs.waiting_above(self._job.priority):
+            return "yield"
         if self._job.kind == "read":
-            if self._desk.jobs.waiting_above(self._job.priority):
-                return "yield"
             # another model was chosen, or how it reads: what this one would go on with is not wanted any more
             now = self._desk.settings
             if now.engine | {"model": now.model} != self._settings:
@@ -205,8 +209,7 @@ class Runner:
         log.info("job %d (%s) begins", job.id, job.kind)
         with Watch(self._desk, job, self._closing) as watch:
             try:
-                work = read if job.kind == "read" else answer
-                ended = work(self._desk, job, telling, watch)
+                ended = WORK[job.kind](self._desk, job, telling, watch)
             except Interrupted:
                 ended = telling.interrupted()
             except (EngineError, LecternError) as error:

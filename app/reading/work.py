@@ -1,4 +1,4 @@
-"""The two kinds of work, a reading and an answer, and the telling of them."""
+"""Two kinds of work, a reading and an answer, and the telling of all."""
 
 from __future__ import annotations
 
@@ -115,6 +115,11 @@ class Telling:
         if self._is_time():
             self._flush()
 
+    def step(self, payload: dict[str, Any]) -> None:
+        """Something that is made came to its next step; what is being written belongs to that one."""
+        self._flush()
+        self._emit("step", payload)
+
     def failed(self, error: str) -> Ended:
         return Ended(state="failed", error=error)
 
@@ -188,7 +193,7 @@ def read(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
     """Read a document alone and keep it. What was read before is not read again."""
     assert job.document_id is not None
     document = desk.library.document(job.owner_id, job.document_id)
-    engine = _engine(desk, desk.settings.model, telling, orders)
+    engine = engine_of(desk, desk.settings.model, telling, orders)
     prompt = reading_prompt(engine, desk.library, document)
     note = Note(desk, engine, document, prompt)
     if note.kept() >= prompt.tokens:
@@ -199,7 +204,7 @@ def read(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
     desk.space(engine, job.owner_id).prompt(prompt, [document]).check()
     orders.over(engine)
     try:
-        for event in _told(engine.read(prompt), telling):
+        for event in told(engine.read(prompt), telling):
             if isinstance(event, Progress):
                 note.progress(event)
             elif isinstance(event, Done):
@@ -218,7 +223,7 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     # of its own branch: the reader may look at another one meanwhile
     *before, turn = desk.conversations.branch(job.turn_id)
     documents = [desk.library.document(job.owner_id, one) for one in thread.document_ids]
-    engine = _engine(desk, str(job.payload["model"]), telling, orders)
+    engine = engine_of(desk, str(job.payload["model"]), telling, orders)
     prompt = build_prompt(engine, desk.library, documents, before, turn.question)
     sampling = _sampling(job.payload["sampling"])
     plan = desk.space(engine, job.owner_id).prompt(prompt, documents, sampling)
@@ -226,7 +231,7 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     orders.over(engine)
     pace = Pace()
     try:
-        for event in _told(engine.generate(prompt, replace(sampling, max_tokens=plan.answer)), telling):
+        for event in told(engine.generate(prompt, replace(sampling, max_tokens=plan.answer)), telling):
             if isinstance(event, Progress):
                 pace.progress(event)
             elif isinstance(event, Done):
@@ -297,7 +302,7 @@ class Note:
         )
 
 
-def _engine(desk: Desk, name: str, telling: Telling, orders: Orders) -> Engine:
+def engine_of(desk: Desk, name: str, telling: Telling, orders: Orders) -> Engine:
     def report(event: Loading) -> None:
         orders.check()
         telling.loading(event)
@@ -309,7 +314,7 @@ def _engine(desk: Desk, name: str, telling: Telling, orders: Orders) -> Engine:
     return engine
 
 
-def _told(events: Iterator[Event], telling: Telling) -> Iterator[Event]:
+def told(events: Iterator[Event], telling: Telling) -> Iterator[Event]:
     for event in events:
         if isinstance(event, Loading):
             telling.loading(event)

@@ -7,12 +7,14 @@ outlives it, as the disk does) and answers, in the caller's thread. What is test
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,8 @@ class Machine:
     prompts: list[Prompt] = field(default_factory=list)
     limit: int = 200_000
     unknown: set[str] = field(default_factory=set)
+    # what an answer held to a schema says: (its schema, what was asked) -> the value
+    structured: Callable[[dict[str, Any], str], Any] = field(default=lambda asked, prompt: value_of(asked))
 
     def step(self) -> bool:
         """Take one of the steps allowed, if there is one. Called by one thread."""
@@ -169,7 +173,12 @@ class PlainEngine:
             done += length
             self.machine.chunks.append((prompt.segments[1].name, done))
         yield Progress(done=done, total=prompt.tokens, reused=reused, tokens_per_second=100.0, seconds_left=0.0)
-        for word in self.machine.words[: sampling.max_tokens] if sampling is not None else []:
+        words = self.machine.words[: sampling.max_tokens] if sampling is not None else []
+        if sampling is not None and sampling.schema is not None:
+            said = self.machine.structured(json.loads(sampling.schema), self.decode(prompt.segments[-1].ids))
+            text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+            words = [text[start : start + 40] for start in range(0, len(text), 40)]
+        for word in words:
             if not self._may_go_on(cancelled):
                 yield end("stopped")
                 return
@@ -183,6 +192,20 @@ class PlainEngine:
                 return True
             time.sleep(0.002)
         return False
+
+
+def value_of(asked: dict[str, Any], path: str = "") -> Any:
+    """The plainest value of a schema: of a list the fewest items, each saying where it stands."""
+    if "enum" in asked:
+        return asked["enum"][0]
+    kind = asked["type"]
+    if kind == "object":
+        return {name: value_of(one, f"{path} {name}") for name, one in asked["properties"].items()}
+    if kind == "array":
+        return [value_of(asked["items"], f"{path} {n}") for n in range(asked.get("minItems", 0))]
+    if kind == "integer":
+        return asked["maximum"]
+    return path.strip()[-asked["maxLength"] :] or "x"
 
 
 @pytest.fixture

@@ -1,0 +1,369 @@
+"""What a reader can do with templates and artefacts, for the page and for the command line alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.errors import LibraryDamaged
+from app.library.artefacts import ArtefactRecord, Artefacts, StepRecord, VersionRecord
+from app.library.records import DocumentRecord
+from app.library.values import clean
+from app.reading.folding import bare
+from app.reading.making import items as making
+from app.reading.making import template as templates
+from app.reading.making.errors import (
+    ArtefactUnfinished,
+    ContentInvalid,
+    InputInvalid,
+    TemplateInvalid,
+    TemplateNotFound,
+    TemplateTaken,
+)
+from app.reading.making.template import LANGUAGES, Template
+from engine import schema
+from engine.errors import SchemaTooLong
+from engine.protocol import Engine
+
+if TYPE_CHECKING:
+    from app.library.jobs import Jobs
+    from app.library.store import Library
+    from app.reading.engines import Engines
+    from app.reading.quotes import Quotes
+    from app.settings import Settings
+
+# before every reading, after a question
+MAKING = 500_000
+TITLE_LENGTH = 120
+# items whose text is so alike are one item that changed
+ALIKE = 0.6
+LEAST_WINDOW = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An artefact on its way: follow ``job_id``."""
+
+    artefact_id: int
+    version: int
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A version of an artefact as it is now. content: of what is done so far, None before anything is."""
+
+    artefact: ArtefactRecord
+    version: VersionRecord
+    template: Template
+    content: dict[str, Any] | None
+    steps: list[StepRecord]
+    versions: list[VersionRecord]
+
+
+class Making:
+    """What ``Desk`` inherits."""
+
+    library: Library
+    jobs: Jobs
+    engines: Engines
+    quotes: Quotes
+    settings: Settings
+    artefacts: Artefacts
+
+    def owner_id(self, owner: str) -> int:
+        raise NotImplementedError
+
+    def chosen(self, owner_id: int, document_ids: Sequence[int]) -> list[DocumentRecord]:
+        raise NotImplementedError
+
+    # templates
+
+    def templates(self, owner: str) -> list[Template]:
+        """Lectern's own and then this person's. One of theirs that a newer Lectern finds a mistake in is left out."""
+        found = list(templates.shipped().values())
+        for source in self.artefacts.templates(self.owner_id(owner)).values():
+            try:
+                found.append(templates.read(source, own=True))
+            except TemplateInvalid:
+                continue
+        return found
+
+    def template(self, owner: str, id: str) -> Template:
+        """Raises TemplateNotFound, TemplateInvalid."""
+        if id in templates.shipped():
+            return templates.shipped()[id]
+        own = self.artefacts.templates(self.owner_id(owner))
+        if id not in own:
+            raise TemplateNotFound(id)
+        return templates.read(own[id], own=True)
+
+    def save_template(self, owner: str, source: Any) -> Template:
+        """Keep a template of one's own, over an earlier one of its id. Raises TemplateInvalid, TemplateTaken."""
+        template = templates.read(source, own=True)
+        if template.id in templates.shipped():
+            raise TemplateTaken(template.id)
+        self.artefacts.save_template(self.owner_id(owner), template.id, template.source)
+        return template
+
+    def copy_template(self, owner: str, id: str, new_id: str) -> Template:
+        """A copy of one's own, to be changed."""
+        source = {**self.template(owner, id).source, "id": new_id, "group": "own"}
+        return self.save_template(owner, source)
+
+    def remove_template(self, owner: str, id: str) -> None:
+        if id in templates.shipped():
+            raise TemplateTaken(id)
+        self.artefacts.remove_template(self.owner_id(owner), id)
+
+    # making
+
+    def make(
+        self,
+        owner: str,
+        template_id: str,
+        document_ids: Sequence[int],
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        language: str | None = None,
+        chapters: Sequence[int] = (),
+        parts: int | None = None,
+        window: int | None = None,
+        tokens: int | None = None,
+        title: str = "",
+    ) -> Made:
+        """Queue the making of an artefact.
+
+        language: "en" or "zh", None is the documents'; chapters: their numbers from 1, none are all; parts: at most so
+        many, spread over the text; window, tokens: of a part shown, and of its answer.
+        Raises NothingChosen, NotFound, TemplateNotFound, InputInvalid, SchemaTooLong.
+        """
+        owner_id = self.owner_id(owner)
+        template = self.template(owner, template_id)
+        documents = self.chosen(owner_id, document_ids)
+        if language is None:
+            language = "zh" if all((one.language or "").startswith("zh") for one in documents) else "en"
+        if language not in LANGUAGES:
+            raise InputInvalid("language", f"it must be one of {', '.join(LANGUAGES)}")
+        choices = {
+            "inputs": template.choose(inputs or {}, language),
+            "language": language,
+            "chapters": list(chapters),
+            "parts": _bounded("parts", parts, 1, 100_000),
+            "window": _bounded("window", window, LEAST_WINDOW, 10**6),
+            "tokens": _bounded("tokens", tokens, 16, templates.MOST_TOKENS) or template.tokens,
+        }
+        engine = self.engines.ready(self.settings.model)
+        if engine is not None:
+            check_length(engine, template, choices)
+        said = " ".join(title.split())[:TITLE_LENGTH] or _title(template, documents, language)
+        with self.library.write():
+            artefact_id = self.artefacts.create(owner_id, template.id, said, [one.id for one in documents])
+            return self._begin(owner_id, artefact_id, template.source, choices)
+
+    def make_again(self, owner: str, artefact_id: int, *, anew: bool = False) -> Made:
+        """A new version, by the template and choices of the latest: of parts whose text did not change the earlier
+        result stands, unless ``anew``. Versions before it are not touched."""
+        owner_id = self.owner_id(owner)
+        artefact = self.artefacts.get(owner_id, artefact_id)
+        latest = self.artefacts.numbered(artefact_id, artefact.version)
+        self.chosen(owner_id, artefact.document_ids)
+        choices = {**latest.choices, "anew": anew}
+        with self.library.write():
+            return self._begin(owner_id, artefact_id, latest.source, choices)
+
+    def go_on(self, owner: str, artefact_id: int, steps: Sequence[int] | None = None) -> Made:
+        """Go on with what was stopped, and try failed steps again: all of them, or those of these ids alone."""
+        owner_id = self.owner_id(owner)
+        artefact = self.artefacts.get(owner_id, artefact_id)
+        made = [one for one in self.artefacts.versions(artefact_id) if one.made_by == "model"]
+        version = made[-1]
+        if version.state == "making" and version.job_id is not None:
+            return Made(artefact_id=artefact.id, version=version.number, job_id=version.job_id)
+        found = self.artefacts.steps(version.id)
+        failed = [one for one in found if one.state == "failed" and (steps is None or one.id in steps)]
+        with self.library.write():
+            if any(one.kind == "part" for one in failed):
+                self.artefacts.drop_joins(version.id)
+            return self._queue(owner_id, version, [one.id for one in failed])
+
+    def stop_making(self, owner: str, artefact_id: int) -> None:
+        """Stop it; what is done stays, and ``go_on`` goes on."""
+        owner_id = self.owner_id(owner)
+        self.artefacts.get(owner_id, artefact_id)
+        for version in self.artefacts.versions(artefact_id):
+            if version.state == "making" and version.job_id is not None:
+                self.jobs.request_stop(owner_id, version.job_id)
+
+    def _begin(self, owner_id: int, artefact_id: int, source: dict[str, Any], choices: dict[str, Any]) -> Made:
+        version = self.artefacts.add_version(artefact_id, made_by="model", source=source, choices=choices)
+        return self._queue(owner_id, version, [])
+
+    def _queue(self, owner_id: int, version: VersionRecord, steps: list[int]) -> Made:
+        payload = {"version": version.id, "model": self.settings.model, "steps": steps}
+        job = self.jobs.enqueue(owner_id, "make", payload, priority=MAKING)
+        self.artefacts.set_job(version.id, job.id)
+        return Made(artefact_id=version.artefact_id, version=version.number, job_id=job.id)
+
+    # artefacts
+
+    def made(self, owner: str) -> list[ArtefactRecord]:
+        """All artefacts, the one changed last first."""
+        return self.artefacts.list(self.owner_id(owner))
+
+    def artefact(self, owner: str, artefact_id: int, number: int | None = None) -> Shown:
+        """A version, the latest if none is named. Raises ArtefactNotFound, VersionNotFound."""
+        owner_id = self.owner_id(owner)
+        with self.library.read():
+            artefact = self.artefacts.get(owner_id, artefact_id)
+            versions = self.artefacts.versions(artefact_id)
+            version = self.artefacts.numbered(artefact_id, artefact.version if number is None else number)
+            steps = self.artefacts.steps(version.id)
+        template = templates.read(version.source, own=True)
+        content = version.content
+        if version.state == "making" and steps:
+            content = making.assembled(template, steps)
+        return Shown(
+            artefact=artefact, version=version, template=template, content=content, steps=steps, versions=versions
+        )
+
+    def rename_artefact(self, owner: str, artefact_id: int, title: str) -> ArtefactRecord:
+        said = " ".join(clean(title).split())[:TITLE_LENGTH]
+        if not said:
+            raise ContentInvalid("a title must not be empty")
+        return self.artefacts.rename(self.owner_id(owner), artefact_id, said)
+
+    def remove_artefact(self, owner: str, artefact_id: int) -> None:
+        self.artefacts.remove(self.owner_id(owner), artefact_id)
+
+    def edit_artefact(self, owner: str, artefact_id: int, items: Any, number: int | None = None) -> Shown:
+        """A new version by hand: the items of one version, changed. Places are checked, not trusted.
+
+        Raises ContentInvalid, and then changes nothing.
+        """
+        shown = self.artefact(owner, artefact_id, number)
+        if shown.content is None:
+            raise ArtefactUnfinished(artefact_id)
+        if not isinstance(items, list) or not items:
+            raise ContentInvalid("it has no items; remove the artefact instead")
+        checked = [self._edited(shown, item, n) for n, item in enumerate(items, 1)]
+        self.artefacts.add_version(
+            artefact_id,
+            made_by="hand",
+            source=shown.version.source,
+            choices=shown.version.choices,
+            content={"items": checked},
+            model=shown.version.model,
+        )
+        return self.artefact(owner, artefact_id)
+
+    def _edited(self, shown: Shown, item: Any, number: int) -> dict[str, Any]:
+        partial = (shown.content or {}).get("partial")
+        known = shown.template.item["properties"] if partial else shown.template.last["properties"]
+        if not isinstance(item, dict):
+            raise ContentInvalid(f"item {number} is no object")
+        kept: dict[str, Any] = {}
+        for name in known:
+            value = item.get(name)
+            if isinstance(value, list) and all(isinstance(one, str) for one in value):
+                kept[name] = [clean(one) for one in value]
+            elif isinstance(value, bool | int):
+                kept[name] = value
+            elif isinstance(value, str) and value.strip() and len(value) <= schema.STRING_LIMIT:
+                kept[name] = clean(value.strip())
+            else:
+                raise ContentInvalid(f"item {number} needs {name}: a text of 1 to {schema.STRING_LIMIT:,} characters")
+        evidence = item.get("evidence", [])
+        if not isinstance(evidence, list):
+            raise ContentInvalid(f"item {number} has no list of places")
+        kept["evidence"] = [self._place(shown, one, number) for one in evidence]
+        for name in ("also", "unnamed", "misquoted", "unsupported"):
+            if item.get(name):
+                kept[name] = item[name]
+        return kept
+
+    def _place(self, shown: Shown, place: Any, number: int) -> dict[str, Any]:
+        try:
+            document, start, end, text = place["document"], place["start"], place["end"], place["text"]
+            fine = document in shown.artefact.document_ids and 0 <= start < end
+            fine = fine and self.quotes.stands(document, start, end, text)
+        except (KeyError, TypeError, LibraryDamaged):
+            fine = False
+        if not fine:
+            raise ContentInvalid(f"item {number} names a place where its text does not stand")
+        return {"document": document, "start": start, "end": end, "text": text}
+
+    def compare_artefact(self, owner: str, artefact_id: int, before: int, after: int) -> dict[str, Any]:
+        """added, removed: items; changed: [{"before", "after", "fields"}]; same: how many."""
+        first, second = self.artefact(owner, artefact_id, before), self.artefact(owner, artefact_id, after)
+        return compared(second.template, _items(first), _items(second))
+
+
+def compared(template: Template, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
+    from difflib import SequenceMatcher
+
+    names = [name for name in template.last["properties"]]
+
+    def said(item: dict[str, Any]) -> str:
+        return bare(" ".join(str(item.get(name, "")) for name in names)).text
+
+    def fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        keys = dict.fromkeys([*names, *template.item["properties"]])
+        changed = [name for name in keys if one.get(name) != other.get(name)]
+        places = [[(e["document"], e["start"], e["end"]) for e in item["evidence"]] for item in (one, other)]
+        return changed + (["evidence"] if places[0] != places[1] else [])
+
+    # what did not change at all is nobody's other half
+    left = list(before)
+    new, same = [], 0
+    for item in after:
+        match = next((one for one in left if not fields(one, item)), None)
+        if match is None:
+            new.append(item)
+        else:
+            left.remove(match)
+            same += 1
+    added, changed = [], []
+    for item in new:
+        keyed = [one for one in left if template.merge and all(one.get(n) == item.get(n) for n in template.merge)]
+        alike = [
+            (SequenceMatcher(None, said(one), said(item), autojunk=False).ratio(), n) for n, one in enumerate(left)
+        ]
+        best = max(alike, default=(0.0, 0))
+        if keyed:
+            match = keyed[0]
+        elif best[0] >= ALIKE:
+            match = left[best[1]]
+        else:
+            added.append(item)
+            continue
+        left.remove(match)
+        changed.append({"before": match, "after": item, "fields": fields(match, item)})
+    return {"added": added, "removed": left, "changed": changed, "same": same}
+
+
+def check_length(engine: Engine, template: Template, choices: Mapping[str, Any]) -> None:
+    """Raise SchemaTooLong if the shortest answer of a step does not fit into its tokens."""
+    for join in (False, True) if template.join is not None else (False,):
+        node = schema.parse(template.schema(choices["inputs"], 999, join=join))
+        needed = len(engine.encode([schema.shortest(node)])[0].ids)
+        if needed > choices["tokens"]:
+            raise SchemaTooLong(needed, choices["tokens"])
+
+
+def _items(shown: Shown) -> list[dict[str, Any]]:
+    return list((shown.content or {}).get("items", []))
+
+
+def _bounded(name: str, value: int | None, least: int, most: int) -> int | None:
+    if value is not None and not least <= value <= most:
+        raise InputInvalid(name, f"it must lie in {least:,}..{most:,}")
+    return value
+
+
+def _title(template: Template, documents: Sequence[DocumentRecord], language: str) -> str:
+    titles = [one.title or one.filename for one in documents]
+    shown = titles[0] if len(titles) == 1 else f"{titles[0]} +{len(titles) - 1}"
+    said = f"{template.title[language]}{'：' if language == 'zh' else ': '}{shown}"
+    return said[:TITLE_LENGTH]

@@ -1,0 +1,166 @@
+"""Drawings of an artefact as SVG: relations as a graph, a timeline, how dense its places lie in the chapters.
+
+Plain SVG without scripts or fonts of its own; the same items always give the same drawing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from html import escape
+from typing import Any
+
+from app.reading.making.desk import Shown
+from app.reading.making.rows import Places
+
+INK, SOFT, LINE, PAPER, ACCENT = "#24211c", "#6b6558", "#b9b1a0", "#ffffff", "#8a4b2a"
+WIDTH = 960
+FONT = "font-family=\"-apple-system, 'Segoe UI', 'Noto Sans', 'PingFang SC', 'Noto Sans CJK SC', sans-serif\""
+NODES, EVENTS, ROWS = 40, 60, 60
+_EMPTY = {"en": "Nothing to draw.", "zh": "没有可绘制的内容。"}
+_DENSITY = {"en": "Places by chapter", "zh": "各章出处分布"}
+
+
+def draw(shown: Shown, places: Places, language: str) -> str:
+    items = (shown.content or {}).get("items", [])
+    if shown.template.view == "graph" and items and "relation" in items[0]:
+        return graph(items)
+    if shown.template.view == "timeline" and items and "what" in items[0]:
+        return timeline(items)
+    return density(items, places, language)
+
+
+def graph(items: list[dict[str, Any]]) -> str:
+    """People as nodes, sized by how often they are named; a relation is an arrow with its name."""
+    count = Counter(name for item in items for name in (item["a"], item["b"]))
+    names = [name for name, _ in count.most_common(NODES)]
+    kept = [item for item in items if item["a"] in names and item["b"] in names and item["a"] != item["b"]]
+    places = _spread(names, {(item["a"], item["b"]) for item in kept})
+    height = WIDTH * 0.7
+    at = {name: (90 + x * (WIDTH - 180), 60 + y * (height - 120)) for name, (x, y) in places.items()}
+    out = []
+    drawn: Counter[frozenset[str]] = Counter()
+    for item in kept:
+        (x1, y1), (x2, y2) = at[item["a"]], at[item["b"]]
+        pair = frozenset((item["a"], item["b"]))
+        bend = 22 * (1 + drawn[pair]) * (1 if drawn[pair] % 2 == 0 else -1)
+        drawn[pair] += 1
+        length = math.hypot(x2 - x1, y2 - y1) or 1.0
+        nx, ny = -(y2 - y1) / length, (x2 - x1) / length
+        mx, my = (x1 + x2) / 2 + nx * bend, (y1 + y2) / 2 + ny * bend
+        out.append(
+            f'<path d="M{x1:.1f} {y1:.1f} Q{mx:.1f} {my:.1f} {x2:.1f} {y2:.1f}" fill="none" stroke="{LINE}" '
+            'stroke-width="1.4"/>'
+        )
+        # two thirds of the way, where the curve runs
+        t = 0.62
+        ax = (1 - t) ** 2 * x1 + 2 * t * (1 - t) * mx + t * t * x2
+        ay = (1 - t) ** 2 * y1 + 2 * t * (1 - t) * my + t * t * y2
+        turn = math.degrees(math.atan2(y2 - y1, x2 - x1))
+        out.append(
+            f'<path d="M-6 -4 L4 0 L-6 4 Z" fill="{SOFT}" transform="translate({ax:.1f} {ay:.1f}) rotate({turn:.1f})"/>'
+        )
+        lx, ly = (x1 + 2 * mx + x2) / 4, (y1 + 2 * my + y2) / 4
+        out.append(_text(lx, ly - 5, _short(item["relation"], 28), 11, SOFT, "middle"))
+    for name in names:
+        x, y = at[name]
+        size = 6 + 3 * math.sqrt(count[name])
+        out.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" fill="{ACCENT}" stroke="{PAPER}" stroke-width="2"/>'
+        )
+        out.append(_text(x, y - size - 5, _short(name, 30), 14, INK, "middle", bold=True))
+    return _svg(WIDTH, height, out)
+
+
+def _spread(names: list[str], edges: set[tuple[str, str]]) -> dict[str, tuple[float, float]]:
+    """Springs and repulsion from a circle on, always the same way; coordinates in 0..1."""
+    size = max(1, len(names))
+    at = {
+        n: [0.5 + 0.4 * math.cos(2 * math.pi * k / size), 0.5 + 0.4 * math.sin(2 * math.pi * k / size)]
+        for k, n in enumerate(names)
+    }
+    ideal = 0.9 / math.sqrt(size)
+    for turn in range(150):
+        heat = 0.08 * (1 - turn / 150)
+        force = {name: [(0.5 - at[name][0]) * 0.02, (0.5 - at[name][1]) * 0.02] for name in names}
+        for k, a in enumerate(names):
+            for b in names[k + 1 :]:
+                dx, dy = at[a][0] - at[b][0], at[a][1] - at[b][1]
+                far = math.hypot(dx, dy) or 1e-3
+                push = ideal * ideal / far / far
+                pull = far / ideal if (a, b) in edges or (b, a) in edges else 0.0
+                for name, sign in ((a, 1), (b, -1)):
+                    force[name][0] += sign * dx * (push - pull) * 0.5
+                    force[name][1] += sign * dy * (push - pull) * 0.5
+        for name in names:
+            fx, fy = force[name]
+            strength = math.hypot(fx, fy) or 1e-9
+            step = min(heat, strength)
+            at[name][0] = min(1.0, max(0.0, at[name][0] + fx / strength * step))
+            at[name][1] = min(1.0, max(0.0, at[name][1] + fy / strength * step))
+    return {name: (x, y) for name, (x, y) in at.items()}
+
+
+def timeline(items: list[dict[str, Any]]) -> str:
+    shown, step = items[:EVENTS], 46
+    height = 40 + step * len(shown)
+    out = [f'<path d="M190 20 V{height - 20}" stroke="{LINE}" stroke-width="2"/>']
+    for number, item in enumerate(shown):
+        y = 40 + step * number
+        out.append(f'<circle cx="190" cy="{y}" r="6" fill="{ACCENT}" stroke="{PAPER}" stroke-width="2"/>')
+        out.append(_text(172, y + 4, _short(str(item.get("when", "–")), 24), 12, SOFT, "end"))
+        out.append(_text(212, y + 5, _short(str(item["what"]), 92), 14, INK, "start"))
+    return _svg(WIDTH, height, out)
+
+
+def density(items: list[dict[str, Any]], places: Places, language: str) -> str:
+    """How many places lie in each chapter, the kinds of the first property apart where there are few."""
+    found: dict[tuple[int, str], int] = {}
+    for item in items:
+        for one in item["evidence"]:
+            place = places.of(one)
+            key = (place.document, place.chapter or "–")
+            found[key] = found.get(key, 0) + 1
+    if not found:
+        return _svg(WIDTH, 80, [_text(24, 46, _EMPTY[language], 14, SOFT, "start")])
+    order: list[tuple[int, str]] = []
+    for document in dict.fromkeys(document for document, _ in found):
+        titles = ["–", *(chapter.title for chapter in places.chapters(document) if chapter.kind == "body")]
+        order += [(document, title) for title in dict.fromkeys(titles) if title != "–" or (document, "–") in found]
+        order += [key for key in found if key[0] == document and key not in order]
+    order = order[:ROWS]
+    several, most = len({document for document, _ in order}) > 1, max(found.values())
+    out = [_text(24, 32, _DENSITY[language], 15, INK, "start", bold=True)]
+    for number, key in enumerate(order):
+        y = 56 + 24 * number
+        label = f"{places.title(key[0])}: {key[1]}" if several else key[1]
+        out.append(_text(330, y + 12, _short(label, 46), 12, INK, "end"))
+        count = found.get(key, 0)
+        bar = f'width="{max(1.0, 540 * count / most):.1f}" height="16" rx="3" fill="{ACCENT if count else LINE}"'
+        out.append(f'<rect x="342" y="{y}" {bar}/>')
+        out.append(_text(350 + 540 * count / most, y + 12, str(count), 11, SOFT, "start"))
+    return _svg(WIDTH, 72 + 24 * len(order), out)
+
+
+def _svg(width: float, height: float, parts: list[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" {FONT}>'
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>{"".join(parts)}</svg>'
+    )
+
+
+def _text(x: float, y: float, said: str, size: int, colour: str, anchor: str, *, bold: bool = False) -> str:
+    weight = ' font-weight="600"' if bold else ""
+    look = f'font-size="{size}" fill="{colour}" text-anchor="{anchor}"{weight}'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {look}>{escape(said)}</text>'
+
+
+def _short(text: str, most: int) -> str:
+    """By width: a Chinese character counts two."""
+    width, text = 0, " ".join(text.split())
+    for place, character in enumerate(text):
+        width += 2 if ord(character) >= 0x2E80 else 1
+        if width > most:
+            return text[:place].rstrip() + "…"
+    return text

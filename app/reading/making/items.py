@@ -1,0 +1,130 @@
+"""From what a model wrote to items with their places, and many parts' items to one list. No model here.
+
+An item: the template's properties, and ``evidence``: [{"document", "start", "end", "text"}], ranges of canonical texts
+in code points with what stands there; ``unnamed``: of the names that must stand at the place, those that do not;
+``unsupported``: numbers of a join that stand at none of its places; ``misquoted``: what it quotes and no document says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.library.artefacts import StepRecord
+from app.library.values import clean
+from app.reading.folding import bare
+from app.reading.making.errors import StepFailed
+from app.reading.making.template import AT, FROM, Template
+from app.reading.making.units import Window
+from engine import schema
+
+EVIDENCE_LIMIT = 12
+ALSO_LIMIT = 4
+_NUMBERS = re.compile(r"\d+(?:[.,]\d+)*\s?%?")
+
+
+def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items of an answer. Raises StepFailed where it is not what was asked for, or says nothing."""
+    try:
+        value = json.loads(clean(written))
+    except ValueError:
+        raise StepFailed("the answer is no JSON; this engine does not hold its answers to a structure") from None
+    fault = schema.fault(schema.parse(asked), value)
+    if fault is not None:
+        raise StepFailed(f"the answer has another structure ({fault})")
+    kept, seen = [], set()
+    for item in value["items"]:
+        said = [text for name, text in item.items() if isinstance(text, str) and name not in (AT, FROM)]
+        mark = json.dumps({name: one for name, one in item.items() if name not in (AT, FROM)}, sort_keys=True)
+        if any(text.strip() in ("", schema.CUT) for text in said) or mark in seen:
+            continue
+        seen.add(mark)
+        kept.append({name: one.strip() if isinstance(one, str) else one for name, one in item.items()})
+    if not kept:
+        raise StepFailed("nothing was written before its length ran out")
+    return kept
+
+
+def placed(items: Sequence[dict[str, Any]], window: Window, text: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each with the range of the sentence that it names by number, or, where a name stands in another sentence of
+    the window only, of the nearest one that has it."""
+    folded = [bare(text[unit.start : unit.end]).text for unit in window.units]
+    made = []
+    for item in items:
+        at = min(max(1, item[AT]), len(window.units)) - 1
+        wanted = {name: bare(str(item[name])).text for name in names}
+        near = sorted(range(len(folded)), key=lambda n: abs(n - at))
+        best = max(near, key=lambda n: sum(bool(one) and one in folded[n] for one in wanted.values()))
+        missing = [name for name, one in wanted.items() if not one or one not in folded[best]]
+        unit = window.units[best]
+        evidence = {
+            "document": window.document,
+            "start": unit.start,
+            "end": unit.end,
+            "text": text[unit.start : unit.end],
+        }
+        rest = {name: one for name, one in item.items() if name != AT}
+        made.append({**rest, "evidence": [evidence], **({"unnamed": missing} if missing else {})})
+    return made
+
+
+def rested(items: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Items of a join with the places of the items that they rest on, and the numbers they say that stand nowhere."""
+    made = []
+    for item in items:
+        chosen = [sources[n - 1] for n in dict.fromkeys(item[FROM]) if 0 < n <= len(sources)] or list(sources[:1])
+        evidence = _united(one["evidence"] for one in chosen)
+        rest = {name: one for name, one in item.items() if name != FROM}
+        said = " ".join(one for one in rest.values() if isinstance(one, str))
+        shown = " ".join(one["text"] for one in evidence)
+        figures = [one for one in _NUMBERS.findall(said) if one.strip() not in shown]
+        made.append({**rest, "evidence": evidence, **({"unsupported": figures} if figures else {})})
+    return made
+
+
+def joined(template: Template, parts: Iterable[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """All items in order; those that the template calls the same are one, with the places of all of them."""
+    found: dict[Any, dict[str, Any]] = {}
+    for number, item in enumerate(item for part in parts for item in part):
+        key: Any = number
+        if template.merge:
+            key = tuple(bare(str(item[name])).text for name in template.merge)
+        if key not in found:
+            found[key] = dict(item)
+            continue
+        one = found[key]
+        one["evidence"] = _united([one["evidence"], item["evidence"]])
+        for name, value in item.items():
+            if name in template.merge or not isinstance(value, str) or value == one.get(name):
+                continue
+            also = one.setdefault("also", {}).setdefault(name, [])
+            if value not in also and len(also) < ALSO_LIMIT:
+                also.append(value)
+    items = list(found.values())
+    if template.view == "timeline":
+        items.sort(key=lambda item: (item["evidence"][0]["document"], item["evidence"][0]["start"]))
+    return items
+
+
+def numbered(template: Template, items: Sequence[dict[str, Any]]) -> list[str]:
+    """The items as lines that a join is shown, without the numbers."""
+    names = list(template.item["properties"])
+    return [" – ".join(" ".join(str(item[name]).split()) for name in names if name in item) for item in items]
+
+
+def assembled(template: Template, steps: Sequence[StepRecord]) -> dict[str, Any] | None:
+    """The content that the steps done so far come to; None if there is none. Until everything is joined, the parts'."""
+    final = [step for step in steps if step.kind == "join" and step.state == "done" and step.title == "all"]
+    if final:
+        return {"items": final[-1].result or []}
+    items = joined(template, [step.result or [] for step in steps if step.kind == "part"])
+    if not items:
+        return None
+    return {"items": items, **({"partial": True} if template.join is not None else {})}
+
+
+def _united(ranges: Iterable[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    found = {(one["document"], one["start"], one["end"]): one for part in ranges for one in part}
+    return list(found.values())[:EVIDENCE_LIMIT]
