@@ -142,6 +142,13 @@ def _parser() -> argparse.ArgumentParser:
         "--doc", action="append", metavar="DOC", dest="documents", type=_id, help="one or several ids of `lectern list`"
     )
     ask.add_argument("--thread", metavar="ID", type=_id, help="go on with this conversation")
+    ask.add_argument(
+        "--upto",
+        action="append",
+        metavar="PLACE",
+        type=_said,
+        help="answer only from the text before this chapter, offset or share (40%%); of several documents DOC:PLACE",
+    )
     for name, (kind, text) in SAMPLING.items():
         metavar = "N" if kind is int else "X"
         ask.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=text)
@@ -150,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     threads.add_argument("thread", nargs="?", metavar="ID", type=_id)
     _library_commands(command)
     _making_commands(command)
+    _note_commands(command)
     command("model", "Say which model answers, and what fits this machine.")
     refine = command("refine", "Measure how many keys each head of the model needs, and have it read with those.")
     refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
@@ -159,6 +167,19 @@ def _parser() -> argparse.ArgumentParser:
     readings.add_argument("action", nargs="?", choices=["list", "check"], default="list")
     readings.add_argument("--repair", action="store_true", help="remove what is bad, so that it is read again")
     return parser
+
+
+def _note_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    notes = command("notes", "List notes and highlights.")
+    notes.add_argument("document", nargs="?", metavar="DOC", type=_id)
+    export = command("export-notes", "Write notes and highlights as Markdown, as CSV for Anki, or as JSON.")
+    export.add_argument("documents", nargs="*", metavar="DOC", type=_id)
+    export.add_argument("--format", choices=["md", "anki", "json"], default="md", help="default md")
+    export.add_argument("--out", metavar="FILE", type=Path, help="default: stdout")
+    upto = command("upto", "Say up to where you have read a document: nothing behind that is told.")
+    upto.add_argument("document", metavar="DOC", type=_id)
+    upto.add_argument("place", nargs="?", metavar="PLACE", type=_said, help="a chapter, an offset or a share (40%%)")
+    upto.add_argument("--clear", action="store_true", help="all of it may be told again")
 
 
 def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:

@@ -18,7 +18,8 @@ LecternError
 │   ├── DocumentNotFound(id)
 │   ├── ThreadNotFound(id)
 │   ├── TurnNotFound(id)
-│   └── JobNotFound(id)
+│   ├── JobNotFound(id)
+│   └── NoteNotFound(id)
 ├── LibraryError
 │   ├── LibraryDamaged(path, reason)
 │   ├── LibraryTooNew(version)
@@ -34,6 +35,9 @@ LecternError
 ├── ChaptersInvalid(reason)
 ├── SourceRefused(address, reason)
 ├── SourceFailed(address, reason)
+├── RangeInvalid(start, end, characters)
+├── ColourUnknown(name, known)
+├── PlaceInvalid(place)
 ├── QuestionEmpty()
 └── NothingChosen()
 
@@ -234,6 +238,11 @@ class TurnNotFound(NotFound):
 class JobNotFound(NotFound):
     def __str__(self) -> str:
         return f"There is no job {self.id}: it ended and was cleared away. Start it again."
+
+
+class NoteNotFound(NotFound):
+    def __str__(self) -> str:
+        return f"There is no note {self.id}. `lectern notes` shows those that exist."
 
 
 class LibraryError(LecternError):
@@ -439,6 +448,50 @@ class SourceFailed(LecternError):
 
     def __str__(self) -> str:
         return f"“{self.address}” could not be fetched: {self.reason}. Check the address and try again."
+
+
+class RangeInvalid(LecternError):
+    """All three count characters."""
+
+    def __init__(self, start: int, end: int, characters: int) -> None:
+        super().__init__(start, end, characters)
+        self.start = start
+        self.end = end
+        self.characters = characters
+
+    def __str__(self) -> str:
+        return (
+            f"The text has no passage from {self.start:,} to {self.end:,}: it has {self.characters:,} characters. "
+            "Mark some words of it."
+        )
+
+
+class ColourUnknown(LecternError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return f"A highlight cannot be {self.name!r}. Take one of {', '.join(self.known)}."
+
+
+class PlaceInvalid(LecternError):
+    """``place``: a chapter's title, an offset or a share, as it was said."""
+
+    def __init__(self, place: str, chapters: Sequence[str] = ()) -> None:
+        super().__init__(place, chapters)
+        self.place = place
+        self.chapters = tuple(chapters)
+
+    def __str__(self) -> str:
+        if self.chapters:
+            named = ", ".join(f"“{title}”" for title in self.chapters[:5])
+            return f"“{self.place}” could be {named}. Write the whole title, or an offset in characters."
+        return (
+            f"“{self.place}” is no place up to which something of the text is read. "
+            "Name a chapter as the contents have it, an offset in characters, or a share such as 40%."
+        )
 
 
 class QuestionEmpty(LecternError):

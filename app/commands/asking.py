@@ -10,6 +10,7 @@ from typing import Any
 
 from app.cli import sampling
 from app.commands.common import OWNER, Command, complain, fetched_engine, open_desk, print_json, show, working
+from app.commands.notes import limits
 from app.library.records import EventRecord, TurnRecord
 from app.reading.desk import Desk
 from app.reading.runner import Runner
@@ -58,6 +59,7 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
             document_ids=options.documents,
             thread_id=options.thread,
             sampling=sampling(options),
+            upto=limits(desk, options),
         )
         written = ""
         with working(desk, [run.job_id]) as (status, interrupted):

@@ -77,17 +77,19 @@ def page_image(path: Path, page: int, width: int, *, filename: str = "") -> byte
 
 def _image(path: Path, filename: str, *, page: int, width: int) -> bytes | None:
     from app.documents import pdf
-    from app.documents.mupdf import pymupdf
 
     with pdf.open_document(path, filename) as document:
-        if not 1 <= page <= document.page_count:
-            return None
-        shown = document[page - 1]
-        scale = width / max(shown.rect.width, 1)
-        # a strip of a page would need the memory of hundreds
-        scale = min(scale, (_MOST_PIXELS / max(shown.rect.width * shown.rect.height, 1)) ** 0.5)
-        image: bytes = shown.get_pixmap(matrix=pymupdf.Matrix(scale, scale), alpha=False).tobytes("png")
-        return image
+        return _image_of(document[page - 1], width) if 1 <= page <= document.page_count else None
+
+
+def _image_of(page: Any, width: int) -> bytes:
+    from app.documents.mupdf import pymupdf
+
+    scale = width / max(page.rect.width, 1)
+    # a strip of a page would need the memory of hundreds
+    scale = min(scale, (_MOST_PIXELS / max(page.rect.width * page.rect.height, 1)) ** 0.5)
+    image: bytes = page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), alpha=False).tobytes("png")
+    return image
 
 
 def _quads(path: Path, filename: str, *, parts: Sequence[tuple[int, str, int, int]]) -> list[Quad]:

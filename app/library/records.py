@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 JobKind = Literal["read", "ask", "make", "write"]
@@ -145,7 +145,8 @@ class TurnRecord:
     ordinal: from 1, in the order of asking, over all branches of the thread; parent_id: the turn that it follows, None
     for a first one.
     finish: why the answer ended ("stop", "length", "stopped"), None before; tokens, seconds: counts and times by name;
-    quotes: what was quoted, as ``reading.quotes`` keeps it, None where it was not checked yet.
+    quotes: what was quoted, as ``reading.quotes`` keeps it, None where it was not checked yet; upto: by document, the
+    offset up to which it was answered from, all of it where none is given.
     """
 
     id: int
@@ -162,3 +163,4 @@ class TurnRecord:
     created: str
     quotes: dict[str, Any] | None = None
     parent_id: int | None = None
+    upto: dict[int, int] = field(default_factory=dict)

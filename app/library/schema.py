@@ -12,6 +12,7 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from app.library.making_tables import ANY_JOB, ARTEFACTS
+from app.library.notes_tables import NOTES
 
 # "Lect" in SQLite's header, so that a database of another program is never taken for a library
 APPLICATION_ID = 0x4C656374
@@ -375,4 +376,10 @@ def _any_job(db: Database) -> None:
 @MIGRATIONS(name="0041_artefacts")
 def _artefacts(db: Database) -> None:
     for statement in ARTEFACTS:
+        db.execute(statement)
+
+
+@MIGRATIONS(name="0050_notes")
+def _notes(db: Database) -> None:
+    for statement in NOTES:
         db.execute(statement)

@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from app.errors import DocumentNotFound
 from app.library import rows
 from app.library.grams import expression, fold, fold_query, pieces
+from app.library.places import Places
 from app.library.values import now, to_json
 
 if TYPE_CHECKING:
@@ -114,13 +115,14 @@ def search(
 ) -> Found:
     """Where ``query`` stands, whatever its case, in an owner's documents (those named, or all on the shelf).
 
-    The count is that of ``text.casefold().count(query.casefold())``, but that letters and digits of full width are
-    found as those of half width. Hits: at most ``limit``, shared among the
-    documents. Raises DocumentNotFound.
+    The count is that of ``text.casefold().count(query.casefold())``, of the text up to where its owner has read if
+    they said so, but that letters and digits of full width are found as those of half width. Hits: at most ``limit``,
+    shared among the documents. Raises DocumentNotFound.
     """
     folded = fold_query(query)
     with library.read() as db:
         documents = _documents(db, owner_id, document_ids)
+        guards = Places(library).guards(owner_id, list(documents))
         if not folded:
             return Found(count=0, documents=(), hits=())
         # only what has a line break can reach from one paragraph into the next
@@ -130,7 +132,7 @@ def search(
             if sieved is not None and document["number"] is not None and document["number"] not in sieved:
                 continue
             ordinals = None if sieved is None or document["number"] is None else sieved[document["number"]]
-            if counted := _counted(db, document, folded, ordinals):
+            if counted := _counted(db, document, folded, ordinals, guards.get(id)):
                 places[id] = counted
         counts = {id: sum(place.count for place in found) for id, found in places.items()}
         order = sorted(counts, key=lambda id: (-counts[id], id))
@@ -203,9 +205,14 @@ class _Texts:
 _TEXTS = _Texts()
 
 
-def _counted(db: Database, document: dict[str, Any], folded: str, ordinals: list[int] | None) -> list[_Place]:
+def _counted(
+    db: Database, document: dict[str, Any], folded: str, ordinals: list[int] | None, guard: int | None
+) -> list[_Place]:
     if ordinals is None:
         text, small = _TEXTS.get(db, document["text_sha256"])
+        if guard is not None:
+            text = text[:guard]
+            small = fold(text)
         count = small.count(folded)
         if not count:
             return []
@@ -213,7 +220,7 @@ def _counted(db: Database, document: dict[str, Any], folded: str, ordinals: list
             return [_Place(0, text, small, count)]
         # of a text that folding makes longer every offset is counted out: by paragraphs, only where something stands
         return list(_in_paragraphs(text, folded))
-    text = str(rows.one(db, "SELECT text FROM texts WHERE sha256 = ?", [document["text_sha256"]])["text"])
+    text = str(rows.one(db, "SELECT text FROM texts WHERE sha256 = ?", [document["text_sha256"]])["text"])[:guard]
     query = (
         'SELECT "start", "end" FROM paragraphs WHERE version_id = ? '
         "AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
@@ -29,7 +29,7 @@ _PATH = (
 _THREADS = "SELECT id, owner_id, title, created, updated FROM threads "
 _TURN_COLUMNS = (
     "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created, quotes, "
-    "parent_id"
+    "parent_id, upto"
 )
 
 
@@ -90,9 +90,11 @@ class Threads:
             db.execute("UPDATE threads SET deleted_at = NULL WHERE id = ? AND owner_id = ?", [id, owner_id])
             return _thread(db, owner_id, id)
 
-    def add_turn(self, thread_id: int, question: str, *, instead_of: int | None = None) -> TurnRecord:
+    def add_turn(
+        self, thread_id: int, question: str, *, instead_of: int | None = None, upto: Mapping[int, int] | None = None
+    ) -> TurnRecord:
         """Ask the next question of the branch that is shown, or, ``instead_of`` a turn, begin a branch beside it.
-        The branch of the new turn is then shown.
+        The branch of the new turn is then shown. ``upto``: by document, the offset before which it is answered.
 
         Raises QuestionEmpty, ThreadNotFound; TurnNotFound where the thread has no such turn.
         """
@@ -106,10 +108,10 @@ class Threads:
             parent = thread[0]["head_id"] if instead_of is None else _turn(db, thread_id, instead_of)["parent_id"]
             row = rows.one(
                 db,
-                "INSERT INTO turns (thread_id, ordinal, owner_id, question, created, parent_id) "
+                "INSERT INTO turns (thread_id, ordinal, owner_id, question, created, parent_id, upto) "
                 "SELECT id, (SELECT coalesce(max(ordinal), 0) + 1 FROM turns WHERE thread_id = threads.id), "
-                f"owner_id, ?, ?, ? FROM threads WHERE id = ? RETURNING {_TURN_COLUMNS}",
-                [clean(question), time, parent, thread_id],
+                f"owner_id, ?, ?, ?, ? FROM threads WHERE id = ? RETURNING {_TURN_COLUMNS}",
+                [clean(question), time, parent, to_json(dict(upto or {})), thread_id],
             )
             db.execute("UPDATE threads SET updated = ?, head_id = ? WHERE id = ?", [time, row["id"], thread_id])
             return self._turn_record(row)
@@ -233,6 +235,7 @@ class Threads:
             raise LibraryDamaged(str(self.library.path), f"the answer of turn {row['id']}: {error}") from error
         decoded = {"answer_ids": answer_ids, "tokens": json.loads(row["tokens"]), "seconds": json.loads(row["seconds"])}
         decoded |= {"quotes": None if row["quotes"] is None else json.loads(row["quotes"])}
+        decoded |= {"upto": {int(id): offset for id, offset in json.loads(row["upto"]).items()}}
         return TurnRecord(**(row | decoded))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from app.reading import prompt as prompts
 from app.reading.conversations import Conversations
 from app.reading.engines import EngineFactory, Engines
 from app.reading.making.desk import Making
+from app.reading.marginalia import Marginalia
 from app.reading.plan import Plan
 from app.reading.quotes import Quotes
 from app.reading.room import Room
@@ -60,7 +61,7 @@ class Run:
     turn_id: int
 
 
-class Desk(Conversations, Making):
+class Desk(Conversations, Making, Marginalia):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -113,6 +114,7 @@ class Desk(Conversations, Making):
             jobs = {job.document_id: job for job in self.jobs.list(owner_id, kind="read")}
             tagged = tags(self.library, owner_id)
             used = last_used(self.library, owner_id)
+            guards = self.guards(owner)
             return [
                 shelf_item(
                     document,
@@ -122,6 +124,7 @@ class Desk(Conversations, Making):
                     tagged.get(document.id, ()),
                     used.get(document.id),
                     self._chapter_at,
+                    guards.get(document.id),
                 )
                 for document in self.library.documents(owner_id)
             ]
@@ -240,7 +243,8 @@ class Desk(Conversations, Making):
             document_ids = self.conversations.get(owner_id, thread_id).document_ids
             turns = self.conversations.turns(thread_id)
         documents = self.chosen(owner_id, document_ids)
-        return self.space(engine, owner_id).question(documents, turns, question, sampling or Sampling())
+        upto = self.allowed(owner_id, documents)
+        return self.space(engine, owner_id).question(documents, turns, question, sampling or Sampling(), upto)
 
     def ask(
         self,
@@ -251,10 +255,12 @@ class Desk(Conversations, Making):
         thread_id: int | None = None,
         instead_of: int | None = None,
         sampling: Sampling | None = None,
+        upto: Mapping[int, int] | None = None,
     ) -> Run:
         """Queue a question: the next turn of a thread, or the first of a new one over ``document_ids``, which stand
         in its prompt by their ids. A thread keeps the documents it began with. ``instead_of`` a turn of the thread,
-        the question begins a branch beside it.
+        the question begins a branch beside it. ``upto``: by document, the offset before which this question is
+        answered; where the owner has read less, that counts.
 
         Raises QuestionEmpty, NothingChosen, NotFound, and RoomExceeded as far as it can be told at once.
         """
@@ -270,15 +276,16 @@ class Desk(Conversations, Making):
             if instead_of is not None:
                 turns = self.conversations.branch(instead_of)[:-1]
         documents = self.chosen(owner_id, document_ids or ())
+        allowed = self.allowed(owner_id, documents, upto)
         engine = self.engines.ready(self.settings.model)
         if engine is not None:
-            self.space(engine, owner_id).question(documents, turns, question, sampling).check()
+            self.space(engine, owner_id).question(documents, turns, question, sampling, allowed).check()
         payload: dict[str, Any] = {"model": self.settings.model, "sampling": asdict(sampling)}
         with self.library.write():
             if thread_id is None:
                 ids = [one.id for one in documents]
                 thread_id = self.conversations.create(owner_id, ids, _title(question)).id
-            turn = self.conversations.add_turn(thread_id, question, instead_of=instead_of)
+            turn = self.conversations.add_turn(thread_id, question, instead_of=instead_of, upto=allowed)
             job = self.jobs.enqueue(owner_id, "ask", payload, priority=QUESTION, thread_id=thread_id, turn_id=turn.id)
         return Run(job_id=job.id, thread_id=thread_id, turn_id=turn.id)
 

@@ -9,8 +9,8 @@ wherever it stands. Texts are tokenized apart and joined as ids; answers are kep
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.library.records import DocumentRecord, Tokenization, TurnRecord
 from app.library.store import Library
@@ -59,7 +59,11 @@ def token_ranges(
     """The tokens, from and to, that begin in each of the spans of the text, all of them for None; none that reaches
     beyond the offset ``upto``."""
     # the last offset is the text's end and begins no token
-    most = len(offsets) - 1 if upto is None else max(0, bisect_right(offsets, upto) - 1)
+    most = len(offsets) - 1
+    if upto is not None:
+        # of a character of several tokens the first ones already begin, and end, where it begins
+        place = bisect_left(offsets, upto)
+        most = min(most, place if place < len(offsets) and offsets[place] == upto else max(0, place - 1))
     spans = [(0, offsets[-1])] if spans is None else spans
     found = [(bisect_left(offsets, start), min(bisect_left(offsets, end), most)) for start, end in spans]
     return [(first, last) for first, last in found if first < last]
@@ -80,10 +84,13 @@ def text_ids(engine: Engine, library: Library, document: DocumentRecord, *, upto
     return ids
 
 
-def document_segment(engine: Engine, library: Library, document: DocumentRecord, *, freeze: bool = True) -> Segment:
-    """``freeze`` False: for a look that must not yet fix the header."""
+def document_segment(
+    engine: Engine, library: Library, document: DocumentRecord, *, freeze: bool = True, upto: int | None = None
+) -> Segment:
+    """``freeze`` False: for a look that must not yet fix the header; ``upto``: the text before this offset only."""
     header, closing = engine.encode([_header(library, document, freeze=freeze), CLOSING])
-    return Segment(name=f"document:{document.id}", ids=header.ids + text_ids(engine, library, document) + closing.ids)
+    text = text_ids(engine, library, document, upto=upto)
+    return Segment(name=f"document:{document.id}", ids=header.ids + text + closing.ids)
 
 
 def opening_segment(frame: ChatFrame) -> Segment:
@@ -111,11 +118,16 @@ def build_prompt(
     question: str,
     *,
     freeze: bool = True,
+    upto: Mapping[int, int] | None = None,
 ) -> Prompt:
-    """The whole context of a question. ``turns`` are those before it; the ones without an answer are left out."""
-    frame = engine.frame(SYSTEM)
+    """The whole context of a question. ``turns`` are those before it; the ones without an answer are left out.
+
+    ``upto``: by document, the offset from which on nothing of it is told, nor any earlier answer that knew more.
+    """
+    frame, upto = engine.frame(SYSTEM), upto or {}
     segments = [opening_segment(frame)]
-    segments += [document_segment(engine, library, document, freeze=freeze) for document in documents]
+    segments += [document_segment(engine, library, one, freeze=freeze, upto=upto.get(one.id)) for one in documents]
+    turns = within(turns, upto)
     segments.append(Segment(name="conversation", ids=conversation_ids(engine, frame, turns, question)))
     return Prompt(segments=tuple(segments))
 
@@ -128,6 +140,11 @@ def conversation_ids(engine: Engine, frame: ChatFrame, turns: Iterable[TurnRecor
     for turn, asked in zip(answered, questions, strict=False):
         ids += asked.ids + frame.to_answer + _answer_ids(engine, turn) + frame.to_turn
     return ids + questions[-1].ids + frame.to_answer
+
+
+def within(turns: Iterable[TurnRecord], upto: Mapping[int, int]) -> list[TurnRecord]:
+    """The turns that were answered from no more of the documents than ``upto`` allows."""
+    return [turn for turn in turns if all(id in turn.upto and turn.upto[id] <= offset for id, offset in upto.items())]
 
 
 def is_answered(turn: TurnRecord) -> bool:

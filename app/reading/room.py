@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,22 +31,27 @@ class Room:
     readings_free: int | None = None
 
     def question(
-        self, documents: Sequence[DocumentRecord], turns: Sequence[TurnRecord], question: str, sampling: Sampling
+        self,
+        documents: Sequence[DocumentRecord],
+        turns: Sequence[TurnRecord],
+        question: str,
+        sampling: Sampling,
+        upto: Mapping[int, int] | None = None,
     ) -> Plan:
-        """Quick, and changes nothing: documents that were never tokenized are estimated."""
+        """Quick, and changes nothing: documents that were never tokenized are estimated. ``upto``: as in a prompt."""
         tokenizer = self.engine.model.tokenizer
         counts = [self.library.token_count(one.text_sha256, tokenizer) for one in documents]
         if None not in counts:
-            built = prompts.build_prompt(self.engine, self.library, documents, turns, question, freeze=False)
+            built = prompts.build_prompt(self.engine, self.library, documents, turns, question, freeze=False, upto=upto)
             return self.prompt(built, documents, sampling)
         frame = self.engine.frame(prompts.SYSTEM)
         return self._plan(
             opening=len(frame.opening),
             documents=[
-                _part(one, _estimate(one) if count is None else count)
+                _part(one, int((_estimate(one) if count is None else count) * _share(one, upto)))
                 for one, count in zip(documents, counts, strict=True)
             ],
-            conversation=len(prompts.conversation_ids(self.engine, frame, turns, question)),
+            conversation=len(prompts.conversation_ids(self.engine, frame, prompts.within(turns, upto or {}), question)),
             kept=0,
             sampling=sampling,
             estimated=True,
@@ -100,6 +105,11 @@ class Room:
 
 def _part(document: DocumentRecord, tokens: int) -> Part:
     return Part(id=document.id, title=document.title or document.filename, tokens=tokens)
+
+
+def _share(document: DocumentRecord, upto: Mapping[int, int] | None) -> float:
+    """How much of a document is told at all."""
+    return (upto or {}).get(document.id, document.characters) / max(1, document.characters)
 
 
 def _estimate(document: DocumentRecord) -> int:

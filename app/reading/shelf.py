@@ -18,7 +18,8 @@ class ShelfItem:
     state: "waiting" (in the queue), "reading", "read", "stopped" (by its reader, or half read and left), "failed"
     (``error`` says why), "unread" (this model never began it and nothing is queued). progress: 0 to 1; tokens: of the
     text, None until counted; seconds_left, tokens_per_second, chapter (about
-    where): while it is read; job_id: of its last reading.
+    where): while it is read; job_id: of its last reading; upto: the offset from which on its owner has not read it and
+    wants nothing told, None for none.
     """
 
     id: int
@@ -44,6 +45,7 @@ class ShelfItem:
     tags: tuple[str, ...] = ()
     used: str | None = None
     chapter: str | None = None
+    upto: int | None = None
 
 
 def shelf_item(
@@ -54,6 +56,7 @@ def shelf_item(
     tags: tuple[str, ...] = (),
     used: str | None = None,
     chapter_at: Callable[[DocumentRecord, float], str | None] | None = None,
+    upto: int | None = None,
 ) -> ShelfItem:
     """``job``: the document's last reading job; ``reading``: of the current model; ``tokens``: in its tokenizer;
     ``used``: when it was last asked about; ``chapter_at``: names the chapter at a share of a document's text."""
@@ -84,6 +87,7 @@ def shelf_item(
         tags=tags,
         used=used,
         chapter=chapter_at(document, progress) if running is not None and chapter_at is not None else None,
+        upto=upto,
     )
 
 

@@ -224,7 +224,8 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     *before, turn = desk.conversations.branch(job.turn_id)
     documents = [desk.library.document(job.owner_id, one) for one in thread.document_ids]
     engine = engine_of(desk, str(job.payload["model"]), telling, orders)
-    prompt = build_prompt(engine, desk.library, documents, before, turn.question)
+    # as far as was allowed when it was asked
+    prompt = build_prompt(engine, desk.library, documents, before, turn.question, upto=turn.upto)
     sampling = _sampling(job.payload["sampling"])
     plan = desk.space(engine, job.owner_id).prompt(prompt, documents, sampling)
     plan.check()

@@ -102,6 +102,8 @@ def _thread(desk: Desk, owner: str, seat: Seat) -> int | None:
 def stamp(shelf: Payload, seat: Seat, about: Payload) -> str:
     """Changes when the context line may: with the choice, with what was read of it, with the model."""
     chosen = set(seat.chosen)
-    states = [(item["id"], item["state"], item["tokens"]) for item in shelf["items"] if item["id"] in chosen]
+    states = [
+        (item["id"], item["state"], item["tokens"], item.get("upto")) for item in shelf["items"] if item["id"] in chosen
+    ]
     said = {"chosen": list(seat.chosen), "thread": seat.thread, "states": states, "model": about.get("title")}
     return str(digest(said)["digest"])

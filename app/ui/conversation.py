@@ -47,6 +47,7 @@ def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]
     thread, turns = desk.quoted(owner, thread_id)
     running = desk.running(owner, thread_id) is not None
     beside = desk.beside(owner, thread_id)
+    guards = desk.guards(owner, thread.document_ids)
     return {
         "thread": thread.id,
         "title": thread.title,
@@ -54,15 +55,30 @@ def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]
         "documents": list(thread.document_ids),
         "books": [titles[one] for one in thread.document_ids if one in titles],
         "turns": [
-            {**_turn(turn, running=running and turn is turns[-1]), "beside": list(beside.get(turn.id, ()))}
+            {**_turn(turn, guards, running=running and turn is turns[-1]), "beside": list(beside.get(turn.id, ()))}
             for turn in turns
         ],
     }
 
 
-def _turn(turn: TurnRecord, *, running: bool) -> Payload:
+def within(quote: Payload, guards: Mapping[int, int]) -> Payload:
+    """A quotation without what its reader has not read yet: its passage, if that lies behind the guard ("ahead"), or
+    the words after it."""
+    upto, place = guards.get(quote.get("document") or 0), quote.get("place")
+    if upto is None or not place:
+        return quote
+    if place[1] > upto:
+        nothing = {"place": None, "page": None, "chapter": None, "found": None, "difference": [], "passage": []}
+        return {**quote, **nothing, "ahead": True}
+    passage = [list(piece) for piece in quote.get("passage") or []]
+    if passage and not passage[-1][1]:
+        passage[-1][0] = passage[-1][0][: upto - place[1]]
+    return {**quote, "passage": passage}
+
+
+def _turn(turn: TurnRecord, guards: Mapping[int, int], *, running: bool) -> Payload:
     answer = "" if running else turn.answer or ""
-    quotes = (turn.quotes or {}).get("quotes", []) if answer else []
+    quotes = [within(one, guards) for one in (turn.quotes or {}).get("quotes", [])] if answer else []
     return {
         "id": turn.id,
         "question": turn.question,

@@ -12,6 +12,7 @@ from app.ui import context, conversation, model, settings, threads
 from app.ui.acts import Acts, Changes
 from app.ui.chapters import Chapters
 from app.ui.panel import Payload, panel
+from app.ui.reader import Reader
 from app.ui.seat import Seat, is_visitor, new_visitor
 from app.ui.shelf import Shelf
 
@@ -35,6 +36,7 @@ class Page:
         self._space = options.space
         self._desk = desk
         self._shelf = Shelf(desk, space=options.space)
+        self._reader = Reader(desk, space=options.space)
         self._acts = Acts(desk, self._shelf, space=options.space)
         self._chapters = Chapters(desk, space=options.space)
         self._panels: dict[str, gr.HTML] = {}
@@ -56,6 +58,7 @@ class Page:
                     with gr.Column(elem_id="lectern-foot", min_width=0):
                         composer = context.build()
                         worth = model.build()
+                reader = self._reader.build()
             notes = panel("notes")
             book = self._chapters.build()
             settings.build(self._desk, space=self._space)
@@ -69,6 +72,7 @@ class Page:
                 "model": worth,
                 "notes": notes,
                 "book": book,
+                "reader": reader,
             }
             self._wire(blocks, visitor, told)
         return blocks
@@ -102,6 +106,8 @@ class Page:
         on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
         on("book", "changed", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
+        # the spoiler guard changes what the shelf says and what a question would be answered from
+        on("reader", "guarded", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
         on("threads", "open", self._act(lambda seat, data, session: acts.open(seat, session, data)), TALK)
         on("threads", "begin", self._act(lambda seat, data, session: acts.begin(seat, session)), ["composer", "notes"])
         on("threads", "rename", self._act(lambda seat, data, session: acts.rename(seat, data)), ["threads", "notes"])

@@ -207,6 +207,7 @@ def _item(item: ShelfItem) -> Payload:
         "job": item.job_id,
         "characters": item.characters,
         "used": item.used,
+        "upto": item.upto,
         "tags": list(item.tags),
     }
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 FAVICON = ASSETS / "icons" / "favicon.png"
-SHEETS = ("base.css", "shelf.css", "conversation.css", "quotes.css", "frame.css", "dialogs.css", "chapters.css")
+SHEETS = (
+    "base.css",
+    "shelf.css",
+    "conversation.css",
+    "quotes.css",
+    "frame.css",
+    "dialogs.css",
+    "chapters.css",
+    "reader.css",
+)
 SCRIPTS = (
     "core.js",
     "icons.js",
@@ -35,6 +44,10 @@ SCRIPTS = (
     "composer.js",
     "dialogs.js",
     "chapters.js",
+    "reader-text.js",
+    "reader-pages.js",
+    "reader-notes.js",
+    "reader.js",
 )
 SANS = (
     "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "PingFang SC", "Microsoft YaHei",

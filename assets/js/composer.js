@@ -23,7 +23,8 @@
       onkeyup: (event) => { if (event.key === "ArrowUp" && !field.value && !busy() && seat.thread !== null) Lectern.say("transcript", "editLast"); },
     });
     const go = h("button", { type: "button", class: "send", onclick: () => (job || sending ? stop() : ask()) });
-    root.append(line, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go));
+    const guards = h("div", { class: "guards", hidden: true });
+    root.append(line, guards, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go));
 
     function fit() {
       field.style.height = "auto";
@@ -156,8 +157,18 @@
       }), chapters());
     }
 
+    // what the reader wants not to be told of
+    function drawGuards() {
+      const limited = (Lectern.shelf || []).filter((item) => seat.chosen.includes(item.id) && item.upto !== null && item.upto !== undefined);
+      guards.hidden = !limited.length;
+      Lectern.keyed(guards, limited.map((item) => [item.id, { id: item.id, title: item.title, part: item.upto / Math.max(1, item.characters) }]), ({ id, title, part }) =>
+        h("span", { class: "guard-chip" }, icon("eyeoff"), h("span", {}, t("guard.chip", { title, where: Lectern.guardText(part) })),
+          button("close", t("guard.off", { title }), () => Lectern.ask("reader", "guard", id, null), { data: { focus: "off" } })));
+    }
+
     let open = false;
     function draw() {
+      drawGuards();
       const held = line.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
       line.classList.remove("over", "wait");
       if (!seat.chosen.length) {

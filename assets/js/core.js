@@ -204,6 +204,9 @@
     mounted.get(name)?.panel[message]?.(data);
   }
 
+  // as say, with an answer
+  const ask = (name, message, ...data) => mounted.get(name)?.panel[message]?.(...data);
+
   // gradio writes the browser's language here; a screen reader must hear the one that is shown
   const root = document.documentElement;
   const told = () => { if (root.lang !== language) root.lang = language; };
@@ -226,7 +229,7 @@
   systemDark.addEventListener("change", paint);
 
   window.Lectern = {
-    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, download, arrived, welcome,
+    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, ask, download, arrived, welcome,
     panel: (name, make) => panels.set(name, make),
     language: () => language,
     setLanguage(name) {

@@ -29,9 +29,10 @@
       onkeydown: (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } } },
       h("header", {}, icon(icons[kind(quote)]), h("strong", {}, name), button("close", t("quote.close"), close)),
       quote.kind === "not found" && h("p", {}, t("quote.missing_more")),
-      quote.kind === "near" && difference(quote),
-      quote.kind !== "not found" && h("p", { class: "quote-place" }, where(quote)),
-      quote.kind !== "not found" && h("blockquote", {}, quote.passage.map(([text, found]) => (found ? h("mark", {}, text) : text.replace(/\n{2,}/g, "\n")))));
+      quote.ahead && h("p", {}, t("quote.ahead")),
+      quote.kind === "near" && !quote.ahead && difference(quote),
+      quote.kind !== "not found" && h("p", { class: "quote-place" }, where(quote), quote.place && button("open", t("quote.open"), () => Lectern.reader.open(quote.document, { start: quote.place[0], end: quote.place[1] }), { text: t("quote.open"), class: "button quiet" })),
+      quote.kind !== "not found" && !quote.ahead && h("blockquote", {}, quote.passage.map(([text, found]) => (found ? h("mark", {}, text) : text.replace(/\n{2,}/g, "\n")))));
   }
 
   // answer: the element that holds the answer's html, with its quotations numbered by app/ui/markup.py

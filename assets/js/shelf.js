@@ -2,11 +2,39 @@
 (() => {
   const { h, t, icon, button, keyed, seat, given } = Lectern;
 
+  // covers are asked for when their cards come near the screen, some at a time, once each; without one a book has a
+  // cloth of its own with its title
+  const pictures = new Map(); // sha256 -> address, null where there is none
+  const near = new Map(); // id -> sha256, about to be asked for
+  let asking_covers = null;
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      near.set(Number(target.dataset.book), target.dataset.sha);
+    }
+    if (near.size && !asking_covers) asking_covers = setTimeout(fetchCovers, 60);
+  }, { rootMargin: "300px" });
+  async function fetchCovers() {
+    const batch = [...near].slice(0, 40);
+    for (const [id] of batch) near.delete(id);
+    const { covers } = (await Lectern.ask("reader", "covers", batch.map(([id]) => id))) || {};
+    for (const [id, sha] of batch) if (covers && id in covers) pictures.set(sha, covers[id]);
+    for (const element of document.querySelectorAll(".cover[data-sha]")) {
+      const picture = pictures.get(element.dataset.sha);
+      if (picture && !element.querySelector("img")) element.append(h("img", { src: picture, alt: "" }));
+    }
+    asking_covers = near.size ? setTimeout(fetchCovers, 30) : null;
+  }
   function cover(item) {
     const hue = parseInt((item.sha256 || "0").slice(0, 2), 16) % 8;
-    return h("span", { class: "cover", data: { cloth: hue }, aria: { hidden: true } },
+    const known = pictures.get(item.sha256);
+    const element = h("span", { class: "cover", data: { cloth: hue, sha: item.sha256, book: item.id }, aria: { hidden: true } },
       h("span", { class: "cover-title" }, [...(item.title || item.filename)].slice(0, 24).join("")),
-      h("span", { class: "cover-format" }, item.format));
+      h("span", { class: "cover-format" }, item.format),
+      known && h("img", { src: known, alt: "" }));
+    if (known === undefined) watcher.observe(element);
+    return element;
   }
 
   function state(item) {
@@ -136,7 +164,7 @@
       const head = found.count ? t("shelf.find_count", { n: found.count }) : t("shelf.find_none");
       results.replaceChildren(h("p", { class: "fine" }, head), ...found.hits.map((hit) => {
         const place = [hit.page === null ? "" : t("shelf.find_page", { n: hit.page }), hit.chapter || ""].filter(Boolean).join(" · ");
-        return h("button", { type: "button", class: "hit", title: t("shelf.find_in", { title: hit.title }), onclick: () => choose([hit.document]) },
+        return h("button", { type: "button", class: "hit", title: t("shelf.find_open", { title: hit.title }), onclick: () => Lectern.reader.open(hit.document, { start: hit.start, end: hit.stop }) },
           h("span", { class: "hit-place" }, h("b", {}, hit.title), place && h("span", {}, place)),
           h("span", { class: "hit-text" }, hit.before, h("mark", {}, hit.match), hit.after));
       }));
@@ -252,6 +280,7 @@
       const remove = button("trash", t("shelf.remove_title", { title }), () => { asking = item.id; draw(); focusIn(item.id, "yes"); },
         { class: "button quiet bare remove", data: { focus: "remove" } });
       const about = button("list", t("shelf.about", { title }), () => Lectern.say("book", "open", item.id), { class: "button quiet bare about", data: { focus: "about" } });
+      const read = button("open", t("shelf.open", { title }), () => Lectern.reader.open(item.id), { class: "button quiet bare open-book", data: { focus: "open" } });
       const size = item.tokens === null ? null : t("shelf.tokens", { size: Lectern.tokens(item.tokens), n: item.tokens });
       return h("li", { class: `card${chosen ? " chosen" : ""}`, data: { state: item.state } },
         h("label", { class: "card-face" },
@@ -263,13 +292,14 @@
             h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
               said.more && h("span", { class: "state-more" }, said.more)),
             (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, [said.chapter, said.speed].filter(Boolean).join(" · ")),
+            item.upto !== null && item.upto !== undefined && h("span", { class: "card-guard" }, icon("eyeoff"), h("span", {}, Lectern.guardText(item.upto / Math.max(1, item.characters)))),
             item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
         (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
         item.error && item.state === "failed" && h("p", { class: "reason" }, item.error),
-        h("div", { class: "card-actions" }, remove, about, actions),
+        h("div", { class: "card-actions" }, remove, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),
           h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; undone = { id: item.id, title }; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },

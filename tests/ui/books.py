@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from app.documents.mupdf import pymupdf
 from engine.catalogue import find
 
 YEARS = (
@@ -93,6 +94,23 @@ CHINESE = (
     "第{n}章 灯塔\n\n守塔人老王每天黄昏点灯，黎明熄灯。铜钥匙压在门边的青石下面，只有他和女儿小满知道。\n\n"
     "这一年的冬天来得很早，海面上起了大雾，渔船三天没有回来。小满敲了一夜的钟，天亮时听见远处有人应答。\n\n"
 )
+
+
+def write_letter(path: Path, *, pages: int = 3) -> Path:
+    """A PDF of a few pages, some lines on each."""
+    with pymupdf.open() as made:
+        for number in range(1, pages + 1):
+            page = made.new_page(width=420, height=595)
+            lines = [
+                f"Letter {number}, from the lighthouse.",
+                *(
+                    f"On day {day} of week {number} the lamp was trimmed and the {STONES[day % 3]} stone was turned."
+                    for day in range(1, 7)
+                ),
+            ]
+            page.insert_textbox(pymupdf.Rect(50, 60, 370, 540), "\n".join(lines), fontsize=13)
+        made.save(path)
+    return path
 
 
 def write_chinese(path: Path, *, chapters: int = 8) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.ui.books import chapters_beyond, write_broken_pdf, write_tale
+from tests.ui.books import chapters_beyond, write_broken_pdf, write_letter, write_tale
 from tests.ui.conftest import CHROMIUM, FLAGS, ROOT, Server
 
 SIZES = {1440: 900, 1024: 768, 390: 844}
@@ -110,6 +110,7 @@ def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str)
         page.locator(".quote-mark").first.click()
         camera.take("quote")
         page.keyboard.press("Escape")
+    read_it_oneself(page, camera, folder)
 
     page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
     camera.take("reading", drawer=True)
@@ -169,6 +170,62 @@ def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str)
     page.evaluate("Lectern.say('keys', 'show')")
     camera.take("keys")
     page.keyboard.press("Escape")
+
+
+def select(page: Any, text: str) -> None:
+    """Select a passage of the open book."""
+    page.evaluate(
+        """text => {
+            const walker = document.createTreeWalker(document.querySelector('.reader-flow'), NodeFilter.SHOW_TEXT);
+            for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+                const at = node.data.indexOf(text);
+                if (at >= 0) { getSelection().setBaseAndExtent(node, at, node, at + text.length); return; }
+            }
+        }""",
+        text,
+    )
+    page.wait_for_selector(".reader-menu:not([hidden])")
+
+
+def read_it_oneself(page: Any, camera: Camera, folder: Path) -> None:
+    """The reader: a passage selected, notes, the guard, contents, pages of a PDF, lines from top to bottom."""
+    card(page, "Marrow Point").locator(".open-book").click()
+    page.wait_for_selector(".reader-flow [data-at]")
+    select(page, "gulls on every stone. The brass key lay under the blue stone")
+    camera.take("reader-passage", every=True)
+    page.locator(".reader-menu .colour.green").click()
+    page.wait_for_selector("mark.noted.green")
+    select(page, "fog from the north")
+    page.locator(".reader-menu button:has(svg):nth-child(2)").nth(1).click()
+    page.wait_for_selector(".note-field")
+    page.keyboard.type("Always fog. Is it the same night?")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".noted-words")
+    camera.take("reader-notes")
+    page.keyboard.press("Escape")
+    page.locator(".guard-set").click()
+    page.wait_for_selector(".card-guard")
+    page.locator("[data-pane=contents]").click()
+    camera.take("reader-guard", every=True)
+    page.keyboard.press("Escape")
+    page.locator(".reader-guard button").last.click()
+    page.locator(".reader-bar > button").last.click()
+    page.locator(".type-option.sepia").click()
+    camera.take("reader-type")
+    page.locator(".type-option.page").click()
+    card(page, "海角灯塔").locator(".open-book").click()
+    page.wait_for_function("document.querySelector('.reader-title').textContent.includes('灯塔')")
+    page.locator(".reader-bar > button").last.click()
+    page.locator(".type-option.down").click()
+    page.keyboard.press("Escape")
+    camera.take("reader-vertical")
+    letter = write_letter(folder / "letter.pdf")
+    page.set_input_files("#add-books", [str(letter)])
+    wait_for(page, "letter", "read")
+    card(page, "letter").locator(".open-book").click()
+    page.wait_for_selector(".reader-page img")
+    camera.take("reader-pages")
+    page.locator(".reader-bar > button").first.click()
 
 
 def main() -> None:
