@@ -26,6 +26,7 @@ SAMPLES: list[LecternError] = [
     errors.DocumentNotFound(7),
     errors.ThreadNotFound(8),
     errors.NoteNotFound(8),
+    errors.TurnNotFound(8),
     errors.JobNotFound(9),
     errors.LibraryDamaged("/home/library.db", "it is not a database"),
     errors.LibraryTooNew("0099_later"),

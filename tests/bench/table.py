@@ -117,10 +117,38 @@ def passkey_table() -> list[str]:
     return [*lines, ""]
 
 
+def page_table() -> list[str]:
+    found = {row["what"]: row for row in rows.rows("page")}
+    lines = ["The page, in Chromium (`python -m tests.bench.page`):", ""]
+    if opened := found.get("opening"):
+        lines.append(
+            f"- {opened['books']:,} books: first paint {opened['first_paint_ms'] / 1000:.1f} s, interactive "
+            f"{opened['interactive_ms'] / 1000:.1f} s; a frame of scrolling {opened['scroll_frame_ms']['median']:.0f} ms, "
+            f"the worst {opened['scroll_frame_ms']['worst']:.0f} ms."
+        )
+    if streamed := found.get("streaming"):
+        first, last = streamed["windows"][0], streamed["windows"][-1]
+        lines.append(
+            f"- An answer growing below {streamed['turns']} long turns: {first['updates_per_second']:.0f} updates a second "
+            f"in the first ten seconds, {last['updates_per_second']:.0f} in the last; the page's thread busy "
+            f"{first['page_cpu']:.0%}, then {last['page_cpu']:.0%}, the server {first['server_cpu']:.0%}, then {last['server_cpu']:.0%}."
+        )
+    if crowd := found.get("crowd"):
+        waited = crowd["waited_seconds"]
+        lines.append(
+            f"- {crowd['readers']} readers at once for {crowd['minutes']:g} minutes ({crowd['model']}): {waited['read']['count']} books read, "
+            f"{waited['answer']['count']} questions answered, {len(crowd['errors'])} errors; the first word in "
+            f"{waited['first_word']['median']:.0f} s (worst {waited['first_word']['worst']:.0f} s)."
+        )
+    return [*lines, ""] if len(lines) > 2 else []
+
+
 def main() -> None:
     path = rows.ROOT / "README.md"
     text = path.read_text("utf-8")
-    table = "\n".join(["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table()])
+    table = "\n".join(
+        ["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table(), *page_table()]
+    )
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     path.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL), "utf-8")
 

@@ -98,8 +98,8 @@ def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str)
     wait_for(page, PAPER, "read")
     page.set_input_files("#add-books", [str(path) for path in books[:-1]])
     page.click(".new-thread")
-    for box in page.locator(".card input:checked").all():
-        box.uncheck()
+    while page.locator(".card input:checked").count():
+        page.locator(".card input:checked").first.click()
     card(page, PAPER).get_by_role("checkbox").check()
     page.wait_for_selector(".context .ready")
     camera.take("begin")
