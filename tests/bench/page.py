@@ -1,10 +1,11 @@
 """The page's own figures, in a real Chromium.
 
-    python -m tests.bench.page opening [--books 1000]        first paint, interactive, scrolling of a large shelf
-    python -m tests.bench.page streaming [--turns 200]       updates a second and processor time while an answer grows
+    python -m tests.bench.page prepare --home DIR            a library of 1,000 books and a conversation of 200 long turns
+    python -m tests.bench.page opening --home DIR            first paint, interactive, scrolling of the shelf
+    python -m tests.bench.page streaming --home DIR          updates a second and processor time while an answer grows
     python -m tests.bench.page crowd [--minutes 10 --readers 10 --model smollm2-135m]
 
-``opening`` and ``streaming`` use the plain engine of ``tests.ui.plain``: what they time is the page, not a model.
+All but ``crowd`` use the plain engine of ``tests.ui.plain``: what they time is the page, not a model.
 ``crowd`` uses a real one: readers with shelves of their own (as on a Space) drop books and ask about them; whatever one
 sees of another, misses of an answer, or finds in its console is an error.
 """
@@ -53,22 +54,34 @@ def shelf(home: Path, folder: Path, books: int, turns: int = 0) -> None:
                 threads.save_answer(turn.id, answer="\n\n".join([PARAGRAPH] * 4), finish="stop", model="plain")
 
 
+def prepare(options: argparse.Namespace) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        shelf(options.home, Path(folder), options.books, options.turns)
+        server = Server(home=options.home, plain=True)
+        server.start()
+        try:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            page = browser.new_page(viewport=SIZE)
+            page.goto(server.url)
+            # until every book's tokens are counted: that is not the page's work
+            counted = "n => document.querySelectorAll('.card-size').length === n"
+            page.wait_for_function(counted, arg=options.books, timeout=600_000)
+            browser.close()
+        finally:
+            server.stop()
+
+
 def opening(options: argparse.Namespace) -> None:
     from playwright.sync_api import sync_playwright
 
     found: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(home=Path(folder) / "home", plain=True)
-        shelf(server.home, Path(folder), options.books)
+    with sync_playwright() as playwright:
+        server = Server(home=options.home, plain=True)
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            first = browser.new_page(viewport=SIZE)
-            first.set_default_timeout(300_000)
-            first.goto(server.url)
-            # until every book's tokens are counted: that is not the page's work
-            first.wait_for_function("n => document.querySelectorAll('.card-size').length === n", arg=options.books)
-            first.close()
             for _ in range(REPEATS):
                 page = browser.new_page(viewport=SIZE)
                 page.set_default_timeout(120_000)
@@ -123,16 +136,15 @@ WATCH = """() => {
 def streaming(options: argparse.Namespace) -> None:
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(home=Path(folder) / "home", plain=True, pace=40)
-        shelf(server.home, Path(folder), 1, options.turns)
+    with sync_playwright() as playwright:
+        server = Server(home=options.home, plain=True, pace=40)
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = browser.new_page(viewport=SIZE)
             page.set_default_timeout(120_000)
             page.goto(server.url)
-            page.click(".thread-open")
+            page.click(".thread-open:has-text('A long conversation')")
             page.wait_for_function("n => document.querySelectorAll('.turn').length === n", arg=options.turns)
             session = page.context.new_cdp_session(page)
             session.send("Performance.enable")
@@ -282,7 +294,8 @@ def crowd(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("opening", "streaming", "crowd"))
+    parser.add_argument("what", choices=("prepare", "opening", "streaming", "crowd"))
+    parser.add_argument("--home", type=Path)
     parser.add_argument("--books", type=int, default=1000)
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=SECONDS)
@@ -290,7 +303,9 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=10)
     parser.add_argument("--model", default="smollm2-135m")
     options = parser.parse_args()
-    {"opening": opening, "streaming": streaming, "crowd": crowd}[options.what](options)
+    if options.what != "crowd" and options.home is None:
+        parser.error("name the home that `prepare` made, or shall make: --home DIR")
+    {"prepare": prepare, "opening": opening, "streaming": streaming, "crowd": crowd}[options.what](options)
 
 
 if __name__ == "__main__":
