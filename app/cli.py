@@ -149,6 +149,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_said,
         help="answer only from the text before this chapter, offset or share (40%%); of several documents DOC:PLACE",
     )
+    ask.add_argument(
+        "--mode",
+        choices=["whole", "reread", "auto"],
+        default="auto",
+        help="answer from the whole text, from passages found in it, or as measured best for the model (the default)",
+    )
     for name, (kind, text) in SAMPLING.items():
         metavar = "N" if kind is int else "X"
         ask.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=text)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
+from engine.gaze import Masses
 from engine.kvcache import KVCache
 from engine.positions import DualChunk, Relation, rotate
 from engine.sparsity.policy import BLOCK, QUERY_BLOCK, Policy, View
@@ -35,7 +36,7 @@ class Step:
 
     inv_freq: [dim / 2], the model's rotary frequencies; on_layer is called before each layer's attention with its
     index, may raise to abandon the pass; policy chooses the keys of this step, None attends to all; gauge, if given,
-    is told what was chosen.
+    is told what was chosen; masses, if given, what is looked at.
     """
 
     cache: KVCache
@@ -46,12 +47,15 @@ class Step:
     on_layer: Callable[[int], None] | None = None
     policy: Policy | None = None
     gauge: RecallGauge | None = None
+    masses: Masses | None = None
 
     def __post_init__(self) -> None:
         if self.dual_chunk.chunk(self.start) != self.dual_chunk.chunk(self.start + self.rows - 1):
             raise ValueError(f"tokens {self.start}..{self.start + self.rows - 1} straddle a chunk border")
         if self.policy is not None and (self.cache.arena is None or self.start % BLOCK):
             raise ValueError("choosing keys needs an arena and a start on a block border")
+        if self.policy is not None and self.masses is not None:
+            raise ValueError("what is looked at is told of rows that attend to everything")
 
     def holes(self) -> tuple[list[int], dict[int, int]]:
         """See ``Arena.holes``; blocks before this step's rows."""
@@ -78,6 +82,11 @@ class Merge:
         if len(self._outs) > 1:
             self._fold()
         return self._outs[0]
+
+    @property
+    def lse(self) -> Tensor:
+        """[kv_heads, group, rows], float32, of the result."""
+        return self._lses[0]
 
     def _fold(self) -> None:
         lses = torch.stack(self._lses)
@@ -146,7 +155,13 @@ def dual_chunk_attention(
                 scale=scaling,
             )
         )
-    return _heads_last(merge.result().to(query.dtype)), None
+    result = merge.result()
+    if step.masses is not None and step.masses.wants(layer):
+        for extent in step.cache.extents:
+            if extent is not own or rows == 1:
+                kind = dual_chunk.relation(chunk, dual_chunk.chunk(extent.start))
+                step.masses.add(layer, queries[kind], extent.keys(layer), merge.lse, extent.start, scaling)
+    return _heads_last(result.to(query.dtype)), None
 
 
 def _heads_last(out: Tensor) -> Tensor:

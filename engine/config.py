@@ -47,7 +47,8 @@ class EngineConfig:
     all cores; policy: how a prefill chooses its keys (``engine.sparsity.NAMES``), None for ``block`` where the model's
     budgets are known, else dense; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part
     of identity; readings_limit: bytes that kept pages may take, None for as much as the disk has; storage: "int8" makes
-    the files of a reading smaller when it is finished (``engine.compact``), not part of identity.
+    the files of a reading smaller when it is finished (``engine.compact``), not part of identity; gaze: tell with each
+    token of an answer where the model looked.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class EngineConfig:
     temperature: Temperature = "none"
     readings_limit: int | None = None
     storage: Storage = "exact"
+    gaze: bool = True
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from engine.constraint import Constraint
 from engine.errors import NumericalFailure
+from engine.gaze import Gazer
 from engine.kvcache import Extent, KVCache
 from engine.model import LanguageModel
-from engine.protocol import Delta, Finish, Sampling
+from engine.protocol import Delta, Finish, Gaze, Sampling
 from engine.tokenizer import Tokenizer
 
 # room for an answer is taken in steps of this many tokens
@@ -97,10 +98,12 @@ def answer(
     limit: int,
     cancel: Flag,
     emit: Callable[[Delta], None],
+    gazer: Gazer | None = None,
 ) -> Answer:
     """Decode after a prompt whose last hidden state is ``hidden``; text goes to ``emit`` as it becomes certain.
 
-    prompt_ids: the ids that the repetition penalty counts from the start; limit: positions the model can tell apart.
+    prompt_ids: the ids that the repetition penalty counts from the start; limit: positions the model can tell apart;
+    gazer: tells what each token was written from, but for the first.
     Raises NumericalFailure; of a schema SchemaUnsupported, SchemaTooLong.
     """
     logits = model.logits(hidden[None])[0]
@@ -112,6 +115,7 @@ def answer(
         constraint = Constraint(sampling.schema, tokenizer.folder, len(logits), most)
     held = StopText(() if constraint is not None else sampling.stop + tokenizer.stop_texts)
     ids, tails, fed = array("i"), list[Extent](), 0
+    gaze: Gaze | None = None
     finish: Finish = "length"
     while True:
         if cancel.is_set():
@@ -128,14 +132,15 @@ def answer(
             break
         ids.append(token)
         text = held.push(decoder.push((token,)))
-        emit(Delta(text=text, ids=(token,)))
+        emit(Delta(text=text, ids=(token,), gaze=gaze))
         if held.found or (constraint is not None and constraint.finished):
             finish = "stop"
             break
         if len(ids) >= sampling.max_tokens or cache.end >= limit:
             break
         grow_tail(model, cache, tails)
-        logits = model.step(token, cache)
+        logits = model.step(token, cache, gazer)
+        gaze = None if gazer is None else gazer.take()
         fed += 1
     if not held.found:
         text = held.push(decoder.flush()) + held.flush()

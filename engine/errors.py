@@ -12,6 +12,7 @@ EngineError
 ├── OutOfMemory(needed, free, chunk)
 ├── UnknownPolicy(name, known)
 ├── SparsityConfigBad(path, reason)
+├── GazeHeadsBad(path, reason)
 ├── SchemaUnsupported(where, reason)
 ├── SchemaTooLong(needed, limit)
 ├── WorkerDied(exit_code)
@@ -230,3 +231,13 @@ class SparsityConfigBad(EngineError):
 
     def __str__(self) -> str:
         return f"The file of attention budgets {self.path} does not fit: {self.reason}. Correct it, or remove it."
+
+
+class GazeHeadsBad(EngineError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The file of query-focused heads {self.path} does not fit: {self.reason}. Correct it, or remove it."

@@ -133,6 +133,9 @@ class LocalEngine:
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
         return self._run("generate", prompt, sampling)
 
+    def look(self, prompt: Prompt, rows: int) -> Iterator[Event]:
+        return self._run("look", prompt, rows)
+
     def cancel(self) -> None:
         job = self._running
         if job is not None:

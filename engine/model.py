@@ -23,6 +23,7 @@ from engine.chunkplan import DENSE, ChunkPlan
 from engine.config import CUDA_CHUNK, EngineConfig
 from engine.cost import Work
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
+from engine.gaze import Gazer, Masses, read_heads
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.linear import widen
 from engine.machine import available_memory
@@ -77,6 +78,7 @@ class LanguageModel:
         self.crossover = CUDA_CHUNK if self.device.type == "cuda" else sparsity.CROSSOVER
         self.policy_asked = config.policy is not None
         self.policy = self._policy(config)
+        self.gaze_heads = read_heads(config.folder, layers=self.shape.layers, heads=heads)
         self.gauge = RecallGauge()
         if self.device.type == "cpu" and dtype is torch.bfloat16:
             in_background(tiles.prepare)
@@ -147,12 +149,13 @@ class LanguageModel:
         cache: KVCache,
         on_layer: Callable[[int], None] | None = None,
         policy: Policy | Literal["dense"] | None = None,
+        masses: Masses | None = None,
     ) -> Tensor:
         """Run ``ids`` at positions from ``start``, already counted in the cache's last extent: [rows, hidden].
 
-        policy: None for the model's own.
+        policy: None for the model's own; masses: to be told what they look at, which they then choose no keys for.
         """
-        chosen = None if policy == "dense" else policy or self.policy
+        chosen = None if policy == "dense" or masses is not None else policy or self.policy
         held = cache.arena is not None and cache.arena.holds(cache.extents[-1])
         sparse = held and chosen is not None and self.reads_sparsely(start, len(ids), chosen)
         step = attention.Step(
@@ -164,6 +167,7 @@ class LanguageModel:
             on_layer=on_layer,
             policy=chosen if sparse else None,
             gauge=self.gauge,
+            masses=masses,
         )
         first = start % self.dual_chunk.chunk_len
         tokens = torch.tensor(ids, dtype=torch.long, device=self.device)[None]
@@ -201,14 +205,18 @@ class LanguageModel:
         return extent, hidden[-1]
 
     @torch.inference_mode()
-    def step(self, token: int, cache: KVCache) -> Tensor:
-        """Append one token to the cache's last extent, which has room for it: logits [vocabulary]."""
+    def step(self, token: int, cache: KVCache, gazer: Gazer | None = None) -> Tensor:
+        """Append one token to the cache's last extent, which has room for it: logits [vocabulary].
+
+        gazer: to be told what the token looks at.
+        """
         extent = cache.extents[-1]
         extent.length += 1
         try:
             if self.decodes_by_row:
-                return self.row_forward(token, cache)
-            hidden = self.hidden(array("i", [token]), extent.end - 1, cache)
+                return self.row_forward(token, cache, None if gazer is None else gazer.watch(cache))
+            masses = None if gazer is None else gazer.masses()
+            hidden = self.hidden(array("i", [token]), extent.end - 1, cache, masses=masses)
         except BaseException:
             extent.length -= 1
             raise

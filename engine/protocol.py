@@ -210,11 +210,27 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gaze:
+    """Where the model looked: attention mass on blocks of ``BLOCK_TOKENS`` tokens, counted from each segment's start.
+
+    segments: array('i') of n, numbers of the prompt's segments, never the opening; blocks: array('i') of n; weights:
+    array('f') of n, shares of one row's attention; measured: the heads were calibrated, else they are all heads, what
+    an empty question looks at subtracted.
+    """
+
+    segments: array[int]
+    blocks: array[int]
+    weights: array[float]
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """The next piece of an answer."""
+    """The next piece of an answer. gaze: what was looked at for it, the heaviest blocks, None where nobody watched."""
 
     text: str
     ids: tuple[int, ...] = ()
+    gaze: Gaze | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +250,7 @@ class Done:
     provenance: dict[str, str] = field(default_factory=dict)
 
 
-Event = Loading | Progress | Delta | Done
+Event = Loading | Progress | Delta | Gaze | Done
 
 
 class Engine(Protocol):
@@ -261,6 +277,11 @@ class Engine(Protocol):
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
         """Prefill what is not kept, then answer: Loading*, Progress*, Delta*, Done."""
+        ...
+
+    def look(self, prompt: Prompt, rows: int) -> Iterator[Event]:
+        """Prefill what is not kept, then tell what the prompt's last ``rows`` tokens, a question, look at: Loading*,
+        Progress*, Gaze of all blocks, Done. Beside the documents nothing of it is kept."""
         ...
 
     def cancel(self) -> None:

@@ -17,7 +17,7 @@ from engine.positions import DualChunk, Relation
 from engine.sparsity.budgets import Budgets
 from engine.sparsity.policy import BLOCK, LOCAL, SINK
 from kernels import decode_row
-from kernels.decode_row import Choice, Run, Weights
+from kernels.decode_row import Choice, Run, Watch, Weights
 
 # tokens of context from which choosing keys pays (tests.bench.decode)
 CROSSOVER = 8192
@@ -55,7 +55,7 @@ class RowForward:
         self._choice: tuple[int, Choice] | None = None
 
     @torch.inference_mode()
-    def __call__(self, token: int, cache: KVCache) -> Tensor:
+    def __call__(self, token: int, cache: KVCache, watch: Watch | None = None) -> Tensor:
         """Logits [vocabulary] (float32) after ``token``, already counted in the cache's last extent."""
         position = cache.end - 1
         chunk = self._dual_chunk.chunk(position)
@@ -85,6 +85,7 @@ class RowForward:
             eps=self._eps,
             scale=self._scaling if sharpness is None else self._scaling * float(sharpness),
             choice=choice,
+            watch=watch,
         )
 
     def _choose(self, context: int) -> Choice | None:

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Event as Flag
 
+from torch import Tensor
+
 from engine import chunkplan, decode, prefill
 from engine.config import EngineConfig
 from engine.errors import ContextTooLong, ReadingsFull, StorageFull
+from engine.gaze import BLANK, Blanks, Gazer, Layout, look, weighted
 from engine.keptfile import Damaged
+from engine.kvcache import KVCache
 from engine.model import LanguageModel
 from engine.pages import Pages, layout_of
 from engine.protocol import Done, Event, Loading, Progress, Prompt, Sampling
@@ -32,6 +36,7 @@ class Session:
         self.tokenizer = Tokenizer(config.folder)
         self._model: LanguageModel | None = None
         self._pages: Pages | None = None
+        self._blanks: Blanks | None = None
 
     def load(self, emit: Emit | None = None) -> tuple[LanguageModel, Pages, float]:
         """The model and its pages, and the seconds that loading took just now (0 when it was there)."""
@@ -97,6 +102,7 @@ class Session:
                 limit=self.config.limit,
                 cancel=cancel,
                 emit=told,
+                gazer=self._gazer(model, prompt, reading.cache),
             )
         ended = time.perf_counter()
         self._keep_answer(pages, prompt.segments[-1].name, reading.key, answer)
@@ -112,6 +118,53 @@ class Session:
             seconds_first_token=(first[0] if first else ended) - begun,
             seconds_decode=ended - read,
         )
+
+    def look(self, prompt: Prompt, rows: int, emit: Emit, cancel: Flag) -> Done:
+        """Read what is not kept of the prompt, and tell what its last ``rows`` tokens look at. Raises ValueError."""
+        asked = prompt.segments[-1].ids
+        if not 0 < rows <= len(asked):
+            raise ValueError(f"the last segment has {len(asked)} tokens: {rows} of them cannot be a question")
+        model, pages, loading = self.load(emit)
+        begun = time.perf_counter()
+        head = prompt.head(prompt.tokens - rows)
+        while True:
+            reading = self._prefill(model, pages, head, emit, cancel, need_last=False)
+            try:
+                reading.cache.touch()
+                break
+            except Damaged as damage:
+                pages.drop(damage)
+        read = time.perf_counter()
+        if reading.finished:
+            heads = model.gaze_heads
+            start = prompt.end - rows
+            mass = weighted(look(model, reading.cache, asked[-rows:], start, heads.weights > 0), heads) / rows
+            if heads.baseline:
+                mass = mass - self._blank(model, prompt, reading.cache)[: len(mass)]
+            emit(Layout(prompt).gaze(mass, measured=heads.measured))
+        return Done(
+            finish="stop" if reading.finished else "stopped",
+            context=prompt.tokens,
+            reused=reading.reused,
+            prefilled=reading.prefilled,
+            seconds_load=loading,
+            seconds_prefill=read - begun,
+            seconds_decode=time.perf_counter() - read,
+        )
+
+    def _gazer(self, model: LanguageModel, prompt: Prompt, cache: KVCache) -> Gazer | None:
+        """What follows an answer's eyes. Calibrated heads cost nothing before the first token."""
+        if not self.config.gaze or len(prompt.segments) < 2:
+            return None
+        heads = model.gaze_heads
+        return Gazer(heads, prompt, None if heads.measured else self._blank(model, prompt, cache))
+
+    def _blank(self, model: LanguageModel, prompt: Prompt, cache: KVCache) -> Tensor:
+        """What an empty question looks at: [blocks of the prompt]."""
+        if self._blanks is None:
+            ids = self.tokenizer.encode([BLANK])[0].ids + self.tokenizer.frame("").to_answer
+            self._blanks = Blanks(model, ids)
+        return self._blanks.get(prompt, cache)
 
     def _prefill(
         self, model: LanguageModel, pages: Pages, prompt: Prompt, emit: Emit, cancel: Flag, *, need_last: bool

@@ -1,6 +1,7 @@
 """The engine's own process: of lower priority, alone in a crash, gone when its parent is.
 
-Messages to it: ("read", job, prompt) · ("generate", job, prompt, sampling) · ("cancel", job) · ("close",).
+Messages to it: ("read", job, prompt) · ("generate", job, prompt, sampling) ·
+("look", job, prompt, rows) · ("cancel", job) · ("close",).
 From it: (job, event) … and last (job, Done) or (job, EngineError). Imports torch only once it runs.
 """
 
@@ -85,6 +86,8 @@ def main(connection: Connection, config: EngineConfig) -> None:
                 session = Session(config)
             if verb == "read":
                 result: object = session.read(arguments[1], emit, inbox.flag(job))
+            elif verb == "look":
+                result = session.look(arguments[1], arguments[2], emit, inbox.flag(job))
             else:
                 result = session.generate(arguments[1], arguments[2], emit, inbox.flag(job))
         except EngineError as error:

@@ -60,6 +60,7 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
             thread_id=options.thread,
             sampling=sampling(options),
             upto=limits(desk, options),
+            mode=options.mode,
         )
         written = ""
         with working(desk, [run.job_id]) as (status, interrupted):
@@ -70,6 +71,8 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
                     if not options.json:
                         status.clear()
                         print(printable(str(event.payload["text"])), end="", flush=True)
+                elif event.kind == "mode" and event.payload["passages"] and not options.json:
+                    status.say(f"re-reading {len(event.payload['passages'])} passages")
                 elif event.kind == "restart":
                     written = ""
                     if not options.json:
@@ -85,6 +88,8 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
             if options.json:
                 print_json({**_turn_row(turn), "documents": thread.document_ids, "thread": thread.id})
             else:
+                for line in _passages(turn):
+                    status.say(line)
                 status.say(_accounts(turn, thread.id))
             return interrupted()
 
@@ -135,7 +140,17 @@ def _read_row(desk: Desk, model: ModelInfo, before: ShelfItem, end: EventRecord)
 def _turn_row(turn: TurnRecord) -> dict[str, Any]:
     row = asdict(turn)
     told = {name: row[name] for name in ("question", "answer", "finish", "tokens", "seconds", "model", "error")}
-    return {**told, "quotes": (turn.quotes or {}).get("quotes", [])}
+    reading, gaze = turn.reading or {}, turn.gaze or {}
+    return {
+        **told,
+        "quotes": (turn.quotes or {}).get("quotes", []),
+        "mode": reading.get("mode"),
+        "mode_asked": reading.get("asked"),
+        "finder": reading.get("finder"),
+        "passages": reading.get("passages", []),
+        "gaze": gaze.get("places", []),
+        "gaze_measured": gaze.get("measured"),
+    }
 
 
 def _thread_row(thread: Any) -> dict[str, Any]:
@@ -146,6 +161,15 @@ def _thread_row(thread: Any) -> dict[str, Any]:
         "created": thread.created,
         "updated": thread.updated,
     }
+
+
+def _passages(turn: TurnRecord) -> list[str]:
+    """The passages that an answer may cite, a line each."""
+    lines = []
+    for one in (turn.reading or {}).get("passages", []):
+        place = [one["title"], one["chapter"], f"p. {one['page']}" if one["page"] else None]
+        lines.append(f"[{one['number']}] {one_line(', '.join(part for part in place if part))}")
+    return lines
 
 
 def _accounts(turn: TurnRecord, thread_id: int) -> str:

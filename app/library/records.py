@@ -146,7 +146,8 @@ class TurnRecord:
     for a first one.
     finish: why the answer ended ("stop", "length", "stopped"), None before; tokens, seconds: counts and times by name;
     quotes: what was quoted, as ``reading.quotes`` keeps it, None where it was not checked yet; upto: by document, the
-    offset up to which it was answered from, all of it where none is given.
+    offset up to which it was answered from, all of it where none is given; reading: the mode and the passages, as
+    ``reading.rereading`` keeps them; gaze: where the model looked, as ``reading.gaze`` keeps it.
     """
 
     id: int
@@ -164,3 +165,5 @@ class TurnRecord:
     quotes: dict[str, Any] | None = None
     parent_id: int | None = None
     upto: dict[int, int] = field(default_factory=dict)
+    reading: dict[str, Any] | None = None
+    gaze: dict[str, Any] | None = None

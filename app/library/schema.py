@@ -383,3 +383,10 @@ def _artefacts(db: Database) -> None:
 def _notes(db: Database) -> None:
     for statement in NOTES:
         db.execute(statement)
+
+
+@MIGRATIONS(name="0051_gaze")
+def _gaze(db: Database) -> None:
+    # how a turn was read (the whole, or passages found) and where the model looked as it wrote; null for older turns
+    for column in ("reading TEXT", "gaze TEXT"):
+        db.execute(f"ALTER TABLE turns ADD COLUMN {column}")

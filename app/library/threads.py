@@ -29,7 +29,7 @@ _PATH = (
 _THREADS = "SELECT id, owner_id, title, created, updated FROM threads "
 _TURN_COLUMNS = (
     "id, thread_id, ordinal, question, answer, answer_ids, finish, tokens, seconds, model, error, created, quotes, "
-    "parent_id, upto"
+    "parent_id, upto, reading, gaze"
 )
 
 
@@ -128,13 +128,15 @@ class Threads:
         model: str | None = None,
         error: str | None = None,
         quotes: dict[str, Any] | None = None,
+        reading: dict[str, Any] | None = None,
+        gaze: dict[str, Any] | None = None,
     ) -> TurnRecord:
         """Set the whole answer of a turn, over an earlier one. Raises ValueError if there is no such turn."""
         with self.library.write() as db:
             found = list(
                 db.query(
                     "UPDATE turns SET answer = ?, answer_ids = ?, finish = ?, tokens = ?, seconds = ?, model = ?, "
-                    f"error = ?, quotes = ? WHERE id = ? RETURNING {_TURN_COLUMNS}",
+                    f"error = ?, quotes = ?, reading = ?, gaze = ? WHERE id = ? RETURNING {_TURN_COLUMNS}",
                     [
                         clean(answer),
                         None if answer_ids is None else blobs.pack(answer_ids),
@@ -143,7 +145,7 @@ class Threads:
                         to_json(seconds or {}),
                         model,
                         None if error is None else clean(error),
-                        None if quotes is None else to_json(quotes),
+                        *(None if one is None else to_json(one) for one in (quotes, reading, gaze)),
                         turn_id,
                     ],
                 )
@@ -233,9 +235,14 @@ class Threads:
             answer_ids: array[int] | None = None if packed is None else blobs.unpack(packed, "i")
         except ValueError as error:
             raise LibraryDamaged(str(self.library.path), f"the answer of turn {row['id']}: {error}") from error
-        decoded = {"answer_ids": answer_ids, "tokens": json.loads(row["tokens"]), "seconds": json.loads(row["seconds"])}
-        decoded |= {"quotes": None if row["quotes"] is None else json.loads(row["quotes"])}
-        decoded |= {"upto": {int(id): offset for id, offset in json.loads(row["upto"]).items()}}
+        decoded: dict[str, Any] = {
+            "answer_ids": answer_ids,
+            "tokens": json.loads(row["tokens"]),
+            "seconds": json.loads(row["seconds"]),
+            "upto": {int(id): offset for id, offset in json.loads(row["upto"]).items()},
+        }
+        for name in ("quotes", "reading", "gaze"):
+            decoded[name] = None if row[name] is None else json.loads(row[name])
         return TurnRecord(**(row | decoded))
 
 

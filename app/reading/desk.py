@@ -31,10 +31,12 @@ from app.library.threads import Threads
 from app.reading import prompt as prompts
 from app.reading.conversations import Conversations
 from app.reading.engines import EngineFactory, Engines
+from app.reading.finder import Cuts
 from app.reading.making.desk import Making
 from app.reading.marginalia import Marginalia
 from app.reading.plan import Plan
 from app.reading.quotes import Quotes
+from app.reading.rereading import Mode
 from app.reading.room import Room
 from app.reading.shelf import ShelfItem, shelf_item
 from app.reading.surroundings import Surroundings, look
@@ -73,6 +75,7 @@ class Desk(Conversations, Making, Marginalia):
         self.engines = Engines(engine)
         self.quotes = Quotes(library)
         self.artefacts = Artefacts(library)
+        self.cuts = Cuts()
         self._owners: dict[str, int] = {}
         self._counting = threading.Lock()
         self._surroundings: Surroundings | None = None
@@ -256,11 +259,13 @@ class Desk(Conversations, Making, Marginalia):
         instead_of: int | None = None,
         sampling: Sampling | None = None,
         upto: Mapping[int, int] | None = None,
+        mode: Mode = "auto",
     ) -> Run:
         """Queue a question: the next turn of a thread, or the first of a new one over ``document_ids``, which stand
         in its prompt by their ids. A thread keeps the documents it began with. ``instead_of`` a turn of the thread,
         the question begins a branch beside it. ``upto``: by document, the offset before which this question is
-        answered; where the owner has read less, that counts.
+        answered; where the owner has read less, that counts. mode: answer from the "whole", from passages found
+        ("reread"), or as measured best for the model ("auto").
 
         Raises QuestionEmpty, NothingChosen, NotFound, and RoomExceeded as far as it can be told at once.
         """
@@ -278,9 +283,10 @@ class Desk(Conversations, Making, Marginalia):
         documents = self.chosen(owner_id, document_ids or ())
         allowed = self.allowed(owner_id, documents, upto)
         engine = self.engines.ready(self.settings.model)
-        if engine is not None:
+        if engine is not None and mode == "whole":
+            # passages always fit
             self.space(engine, owner_id).question(documents, turns, question, sampling, allowed).check()
-        payload: dict[str, Any] = {"model": self.settings.model, "sampling": asdict(sampling)}
+        payload: dict[str, Any] = {"model": self.settings.model, "sampling": asdict(sampling), "mode": mode}
         with self.library.write():
             if thread_id is None:
                 ids = [one.id for one in documents]
@@ -297,7 +303,9 @@ class Desk(Conversations, Making, Marginalia):
         Blocks; whoever works the queue may be another process. Raises JobNotFound.
 
         loading {text, done, total} · progress {done, total, reused, tokens_per_second, seconds_left, model} ·
-        restart {} (what was written so far is void) · delta {text} · end {state, finish, error, tokens, seconds, model}
+        restart {} (what was written so far is void) · mode {asked, mode, finder, passages} · delta {text} ·
+        gaze {places: [{document, start, end, weight}]} (where it looked just now) ·
+        end {state, finish, error, tokens, seconds, model}
         """
         owner_id = self.owner_id(owner)
         while True:

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from app.documents.model import Chapter, Page
 from app.library import rows
-from app.library.records import DocumentRecord
 from app.library.store import Library
 from app.reading.folding import WIDE, bare
 from app.reading.matching import Difference, Match, match
 from app.reading.passages import TextIndex
 from app.reading.quotations import Form, Quotation, quotations, sentences
+from app.reading.source import Source
 
 Kind = Literal["exact", "near", "not found"]
-Part = TypeVar("Part", Chapter, Page)
 
 # changes with the method: what was checked otherwise is then checked again
 VERSION = 1
@@ -123,12 +119,12 @@ class Quotes:
         hashes = [source.record.text_sha256 for source in self._sources(document_ids)]
         return hashlib.blake2b(" ".join([str(VERSION), *hashes]).encode(), digest_size=12).hexdigest()
 
-    def _sources(self, document_ids: Sequence[int]) -> list[_Source]:
+    def _sources(self, document_ids: Sequence[int]) -> list[Source]:
         with self._library.read() as db:
             # a thread's documents may have left the shelf since
-            return [_Source(self._library, rows.document(db, one)) for one in document_ids]
+            return [Source(self._library, rows.document(db, one)) for one in document_ids]
 
-    def _check(self, found: Sequence[Quotation], sources: Sequence[_Source], question: str) -> list[Quote]:
+    def _check(self, found: Sequence[Quotation], sources: Sequence[Source], question: str) -> list[Quote]:
         texts = [self.indexes.get(source.record.text_sha256) for source in sources]
         asked = bare(question).text
         quotes = []
@@ -140,38 +136,10 @@ class Quotes:
         return quotes
 
 
-class _Source:
-    """A document with its parts, looked up when they are needed."""
-
-    def __init__(self, library: Library, record: DocumentRecord) -> None:
-        self._library = library
-        self.record = record
-
-    @cached_property
-    def chapters(self) -> list[Chapter]:
-        return self._library.chapters(self.record.id)
-
-    @cached_property
-    def pages(self) -> list[Page]:
-        return self._library.pages(self.record.id)
-
-    @cached_property
-    def titles(self) -> frozenset[str]:
-        named = [self.record.title, *self.record.title.split(":")[:1], *(one.title for one in self.chapters)]
-        return frozenset(bare(one).text for one in named)
-
-    def chapter(self, offset: int) -> str | None:
-        one = _at(self.chapters, offset)
-        return None if one is None else one.title
-
-    def page(self, offset: int) -> int | None:
-        one = _at(self.pages, offset)
-        return None if one is None else one.number
-
-
-def _at(parts: Sequence[Part], offset: int) -> Part | None:
-    place = bisect_right(parts, offset, key=lambda part: part.start)
-    return parts[place - 1] if place and offset < parts[place - 1].end else None
+def _titles(source: Source) -> frozenset[str]:
+    record = source.record
+    named = [record.title, *record.title.split(":")[:1], *(one.title for one in source.chapters)]
+    return frozenset(bare(one).text for one in named)
 
 
 def is_short(text: str) -> bool:
@@ -181,14 +149,14 @@ def is_short(text: str) -> bool:
     return wide < LEAST_WIDE and words < LEAST_WORDS
 
 
-def _is_no_quotation(quotation: Quotation, sources: Sequence[_Source], asked: str) -> bool:
+def _is_no_quotation(quotation: Quotation, sources: Sequence[Source], asked: str) -> bool:
     if is_short(quotation.text):
         return True
     said = bare(quotation.text).text
-    return said in asked or any(said in source.titles for source in sources)
+    return said in asked or any(said in _titles(source) for source in sources)
 
 
-def _quote(quotation: Quotation, told: Match | None, sources: Sequence[_Source], texts: Sequence[TextIndex]) -> Quote:
+def _quote(quotation: Quotation, told: Match | None, sources: Sequence[Source], texts: Sequence[TextIndex]) -> Quote:
     about: dict[str, Any] = {
         "text": quotation.text,
         "start": quotation.start,

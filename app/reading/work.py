@@ -9,15 +9,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from app.library.records import DocumentRecord, JobRecord
+from app.reading.asked import Asked
 from app.reading.desk import Desk
-from app.reading.prompt import build_prompt, reading_prompt
-from engine.protocol import Delta, Done, Engine, Event, Loading, Progress, Prompt, Sampling
+from app.reading.gaze import Looks
+from app.reading.prompt import reading_prompt
+from engine.protocol import Delta, Done, Engine, Event, Gaze, Loading, Progress, Prompt, Sampling
 
 log = logging.getLogger(__name__)
 
 # between two events of a job, and between two notes of its progress in the library
 EVENT_SECONDS = 1 / 15
 NOTE_SECONDS = 0.5
+GAZE_SECONDS = 0.25
 
 
 class Interrupted(Exception):
@@ -72,7 +75,9 @@ class Telling:
         self._model: str | None = None
         self._written: list[str] = []
         self._untold: list[str] = []
-        self._told = self._noted = 0.0
+        self._told = self._noted = self._gazed = 0.0
+        self._reading: dict[str, Any] | None = None
+        self._looks: Looks | None = None
 
     def model(self, name: str) -> None:
         self._model = name
@@ -81,6 +86,20 @@ class Telling:
     def written(self) -> str:
         """The answer so far."""
         return "".join(self._written)
+
+    def mode(self, reading: dict[str, Any]) -> None:
+        """How it is read: known before the first word."""
+        self._reading = reading
+        self._emit("mode", reading)
+
+    def looking(self, looks: Looks) -> None:
+        """Where the answer looks is told from now on."""
+        self._looks = looks
+
+    def looked(self, gaze: Gaze) -> None:
+        """What the next piece of the answer was written from."""
+        if self._looks is not None:
+            self._looks.add(sum(map(len, self._written)), gaze)
 
     def restarted(self) -> None:
         """Tell followers that what an earlier run wrote is void, if it wrote anything."""
@@ -136,6 +155,7 @@ class Telling:
         """The last word: the answer, the event and the state are written together or not at all."""
         self._flush()
         quotes = self._quotes()
+        gaze = None if self._looks is None else self._looks.stored(self.written)
         payload = {
             "state": ended.state,
             "finish": ended.finish,
@@ -156,6 +176,8 @@ class Telling:
                     model=self._model,
                     error=ended.error,
                     quotes=quotes,
+                    reading=self._reading,
+                    gaze=gaze,
                 )
             self._emit("end", payload)
             self._desk.jobs.finish(self._job.id, ended.state, ended.error)
@@ -180,6 +202,11 @@ class Telling:
             text = "".join(self._untold)
             self._untold.clear()
             self._emit("delta", {"text": text})
+        now = time.monotonic()
+        if self._looks is not None and now - self._gazed >= GAZE_SECONDS:
+            self._gazed = now
+            if places := self._looks.now():
+                self._emit("gaze", {"places": places})
 
     def _is_time(self) -> bool:
         return time.monotonic() - self._told >= EVENT_SECONDS
@@ -224,18 +251,21 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     *before, turn = desk.conversations.branch(job.turn_id)
     documents = [desk.library.document(job.owner_id, one) for one in thread.document_ids]
     engine = engine_of(desk, str(job.payload["model"]), telling, orders)
-    # as far as was allowed when it was asked
-    prompt = build_prompt(engine, desk.library, documents, before, turn.question, upto=turn.upto)
     sampling = _sampling(job.payload["sampling"])
-    plan = desk.space(engine, job.owner_id).prompt(prompt, documents, sampling)
-    plan.check()
+    # as far as was allowed when it was asked
+    asked = Asked(desk, engine, job.owner_id, documents, before, turn.question, sampling, upto=turn.upto)
+    # an older Lectern's question says nothing of a mode
     orders.over(engine)
     pace = Pace()
+    ready = asked.ready(job.payload.get("mode", "whole"), lambda events: told(events, telling, pace))
+    if ready is None:
+        return telling.interrupted()
+    prompt, plan = ready.prompt, ready.plan
+    telling.mode(ready.reading)
+    telling.looking(ready.looks)
     try:
-        for event in told(engine.generate(prompt, replace(sampling, max_tokens=plan.answer)), telling):
-            if isinstance(event, Progress):
-                pace.progress(event)
-            elif isinstance(event, Done):
+        for event in told(engine.generate(prompt, replace(sampling, max_tokens=plan.answer)), telling, pace):
+            if isinstance(event, Done):
                 return Ended.of(event)
     finally:
         # a book read for a question is read
@@ -315,13 +345,17 @@ def engine_of(desk: Desk, name: str, telling: Telling, orders: Orders) -> Engine
     return engine
 
 
-def told(events: Iterator[Event], telling: Telling) -> Iterator[Event]:
+def told(events: Iterator[Event], telling: Telling, pace: Pace | None = None) -> Iterator[Event]:
     for event in events:
         if isinstance(event, Loading):
             telling.loading(event)
         elif isinstance(event, Progress):
             telling.progress(event)
+            if pace is not None:
+                pace.progress(event)
         elif isinstance(event, Delta):
+            if event.gaze is not None:
+                telling.looked(event.gaze)
             telling.delta(event.text)
         yield event
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kernels.decode_row import reference
 
-__all__ = ["Choice", "Run", "Weights", "available", "decode_row", "prepare", "quantize"]
+__all__ = ["Choice", "Run", "Watch", "Weights", "available", "decode_row", "prepare", "quantize"]
 
 Impl = Literal["compiled", "reference"]
 STORED = (torch.bfloat16, torch.float32)
@@ -75,6 +75,22 @@ class Choice:
     local: int
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Where heads look: their attention mass, added up by place.
+
+    heads: [layers, heads], float32, what each head counts (0 is not looked at); starts: the position of each run's
+    first token; mass: [blocks], float32, added to: block b are the ``BLOCK`` positions from ``b * BLOCK`` on (exact
+    for runs that start on such a border, at most a block late for others). Each head's mass sums to what it counts.
+    """
+
+    BLOCK: ClassVar[int] = 16
+
+    heads: Tensor
+    starts: Sequence[int]
+    mass: Tensor
+
+
 def available() -> bool:
     """Whether the compiled form can be had here."""
     return find_spec("numba") is not None
@@ -114,8 +130,9 @@ def prepare(dtype: torch.dtype) -> None:
     # int8 runs are read by the same code
     run = Run(torch.zeros((1, 2, 1, 16, 2), dtype=dtype), 16, 0, torch.zeros((1, 1, 1, 2), dtype=dtype))
     turn, choice = torch.ones((1, 1)), Choice(torch.zeros((1, 1), dtype=torch.int64), 16, 0, 0)
+    watch = Watch(torch.ones((1, 1)), [0], torch.zeros(1))
     quantize(torch.zeros((2, 2), dtype=dtype), None, torch.empty((2, 2), dtype=torch.int8), torch.empty(2))
-    decode_row(weights, torch.ones(2), [run], turn, turn, heads=1, eps=1e-6, scale=1.0, choice=choice)
+    decode_row(weights, torch.ones(2), [run], turn, turn, heads=1, eps=1e-6, scale=1.0, choice=choice, watch=watch)
 
 
 def decode_row(
@@ -129,13 +146,14 @@ def decode_row(
     eps: float,
     scale: float,
     choice: Choice | None = None,
+    watch: Watch | None = None,
     impl: Impl | None = None,
 ) -> Tensor:
     """Logits [vocabulary] (float32) of the token whose embedding is ``state`` ([hidden], float32).
 
     The token is already counted in the last run's length: its key and value are written there. cos, sin: [kinds,
     dim / 2], float32, the rotation of the newest key and of queries of kind 0, then of the other kinds; scale: of the
-    attention's logits. Raises ValueError for what does not fit.
+    attention's logits; watch: to be told where heads look. Raises ValueError for what does not fit.
     """
     dim = cos.shape[1] * 2
     if not runs or not 0 < runs[-1].length <= runs[-1].data.shape[3]:
@@ -156,10 +174,14 @@ def decode_row(
             raise ValueError("mean keys must lie as the keys do")
     if choice is not None and choice.keys.shape != (len(weights.qkv), runs[0].data.shape[2]):
         raise ValueError(f"keys to choose {tuple(choice.keys.shape)} are not [layers, kv_heads]")
+    if watch is not None:
+        last = max((start + run.length - 1) // Watch.BLOCK for start, run in zip(watch.starts, runs, strict=True))
+        if watch.heads.shape != (len(weights.qkv), heads) or last >= len(watch.mass):
+            raise ValueError(f"watching {tuple(watch.heads.shape)} heads into {len(watch.mass)} blocks does not fit")
     if impl is None:
         impl = "compiled" if available() else "reference"
     if impl == "reference":
-        return reference.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice)
+        return reference.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch)
     from kernels.decode_row import call
 
-    return call.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice)
+    return call.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch)

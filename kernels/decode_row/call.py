@@ -12,7 +12,7 @@ from torch import Tensor
 from kernels.decode_row import compiled
 
 if TYPE_CHECKING:
-    from kernels.decode_row import Choice, Run, Weights
+    from kernels.decode_row import Choice, Run, Watch, Weights
 
 # parts that each head's keys are cut into, for every thread
 PIECES = 4
@@ -28,6 +28,7 @@ def decode_row(
     eps: float,
     scale: float,
     choice: Choice | None,
+    watch: Watch | None,
 ) -> Tensor:
     """See ``kernels.decode_row.decode_row``."""
     # the last is our own memory: others may lie as int8
@@ -53,6 +54,9 @@ def decode_row(
     packed = compiled.Packed(*(tensor.numpy() for tensor in weights))
     assert len(packed.qkv) == layers
     like = _array(data.new_empty(0))
+    watched, starts, gaze = np.empty((0, heads), np.float32), np.empty(0, np.int64), np.empty(0, np.float32)
+    if watch is not None:
+        watched, starts, gaze = watch.heads.numpy(), np.asarray(watch.starts, np.int64), watch.mass.numpy()
     threads = compiled.set_threads(torch.get_num_threads())
     logits = torch.empty(len(weights.head))
     compiled.row(
@@ -72,6 +76,9 @@ def decode_row(
         sink,
         local,
         PIECES * threads,
+        watched,
+        starts,
+        gaze,
         logits.numpy(),
     )
     return logits

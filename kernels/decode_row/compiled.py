@@ -16,6 +16,8 @@ from kernels.decode_row.primitives import exp, narrow, pointer, widen
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # keys scored before their values are added up
 UNIT = 64
+# keys whose attention mass is told as one number, ``kernels.decode_row.Watch.BLOCK``
+LOOK = 16
 # columns of the table of runs
 ADDRESS, LAYER, VALUES, HEAD, LENGTH, KIND, MEANS, MEANS_LAYER, MEANS_HEAD, BLOCKS = range(10)
 # of int8 data: where steps and centres lie, and how many tokens share them; GROUP 0: not int8
@@ -269,11 +271,14 @@ def plain(run: Any, layer: int, head: int, begin: Any, keys: Any, wide_key: Any,
 
 @njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def attend(
-    layer: int, runs: Any, queries: Any, like: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, acc: Any
-) -> None:
+    layer: int, runs: Any, queries: Any, like: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, acc: Any,
+    watched: Any, peaks: Any, sums: Any,
+) -> None:  # fmt: skip
     """Partial results of every head, a piece each. top, mass: [pieces, kv_heads, group]; acc: [..., dim].
 
-    units: [lists, most, 3], of which head h takes list lists[h] with counts[lists[h]].
+    units: [lists, most, 3], of which head h takes list lists[h] with counts[lists[h]]; watched: [heads], or empty; of
+    those heads each unit's largest logit goes into peaks [heads, most], sums of exponentials relative to it, LOOK keys
+    each, into sums [heads, most, UNIT / LOOK].
     """
     pieces, heads, group, dim = acc.shape
     for index in prange(pieces * heads):
@@ -305,6 +310,40 @@ def attend(
                 queries[runs[run, KIND], head], key, value, top[piece, head], mass[piece, head], acc[piece, head],
                 scores, rows,
             )  # fmt: skip
+            if watched.shape[0]:
+                for member in range(group):
+                    query = head * group + member
+                    if watched[query] != 0:
+                        peaks[query, number] = top[piece, head, member]
+                        for first_key in range(0, keys, LOOK):
+                            total = np.float32(0)
+                            for t in range(first_key, min(first_key + LOOK, keys)):
+                                total += scores[member, t]
+                            sums[query, number, first_key // LOOK] = total
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def look(
+    runs: Any, starts: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, watched: Any, peaks: Any,
+    sums: Any, gaze: Any,
+) -> None:  # fmt: skip
+    """Add the attention mass of the heads watched to gaze [blocks], normalized by their log-sum-exp."""
+    pieces, heads, group = top.shape
+    for query in range(heads * group):
+        if watched[query] == 0:
+            continue
+        head, member = query // group, query % group
+        peak = top[:, head, member].max()
+        total = np.float32(0)
+        for piece in range(pieces):
+            total += exp(top[piece, head, member] - peak) * mass[piece, head, member]
+        factor = watched[query] / total
+        mine = lists[head]
+        for number in range(counts[mine]):
+            weight = factor * exp(peaks[query, number] - peak)
+            first = (starts[units[mine, number, 0]] + units[mine, number, 1]) // LOOK
+            for part in range(-(-units[mine, number, 2] // LOOK)):
+                gaze[first + part] += weight * sums[query, number, part]
 
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
@@ -329,9 +368,13 @@ def merge(top: Any, mass: Any, acc: Any, out: Any) -> None:
 @njit(nogil=True, error_model="numpy", cache=True)
 def row(
     weights: Any, state: Any, eps: Any, scale: Any, cos: Any, sin: Any, heads: int, kv_heads: int, runs: Any, like: Any,
-    places: Any, keys: Any, block: int, sink: int, local: int, pieces: int, logits: Any,
+    places: Any, keys: Any, block: int, sink: int, local: int, pieces: int, watched: Any, starts: Any, gaze: Any,
+    logits: Any,
 ) -> None:  # fmt: skip
-    """See ``kernels.decode_row.decode_row``. state: [hidden], changed; keys: [layers, kv_heads] or empty."""
+    """See ``kernels.decode_row.decode_row``. state: [hidden], changed; keys: [layers, kv_heads] or empty.
+
+    watched: [layers, heads] or [0, heads]; starts: [runs]; gaze: [blocks], added to.
+    """
     kinds, dim = cos.shape[0], cos.shape[1] * 2
     group = heads // kv_heads
     last = runs.shape[0] - 1
@@ -348,6 +391,10 @@ def row(
     top = np.empty((pieces, kv_heads, group), np.float32)
     mass = np.empty((pieces, kv_heads, group), np.float32)
     acc = np.empty((pieces, kv_heads, group, dim), np.float32)
+    watching = watched.shape[0] > 0
+    peaks = np.empty((heads, most if watching else 0), np.float32)
+    sums = np.empty((heads, most if watching else 0, UNIT // LOOK), np.float32)
+    nobody = np.empty(0, np.float32)
     x = np.empty(state.shape[0], np.float32)
     mixed = np.empty((heads + 2 * kv_heads) * dim, np.float32)
     queries = np.empty((kinds, kv_heads, group, dim), np.float32)
@@ -376,7 +423,12 @@ def row(
         if choosing:
             score_blocks(layer, runs, queries, like, places, scores)
             choose_all(scores, runs, keys[layer], block, sink, local, units, counts, lists)
-        attend(layer, runs, queries, like, units, counts, lists, top, mass, acc)
+        # most layers have no head that tells anything
+        looking = watching and watched[layer].any()
+        mine = watched[layer] if looking else nobody
+        attend(layer, runs, queries, like, units, counts, lists, top, mass, acc, mine, peaks, sums)
+        if looking:
+            look(runs, starts, units, counts, lists, top, mass, mine, peaks, sums, gaze)
         merge(top, mass, acc, mixture)
         product(weights.out[layer], weights.out_steps[layer], weights.out_bias[layer], mixture, state, True)
         normed(state, eps, x)

@@ -11,7 +11,7 @@ from torch import Tensor
 from kernels.int8_kv import dequantize
 
 if TYPE_CHECKING:
-    from kernels.decode_row import Choice, Run, Weights
+    from kernels.decode_row import Choice, Run, Watch, Weights
 
 
 def decode_row(
@@ -24,6 +24,7 @@ def decode_row(
     eps: float,
     scale: float,
     choice: Choice | None,
+    watch: Watch | None,
 ) -> Tensor:
     """See ``kernels.decode_row.decode_row``."""
     kv_heads, dim = runs[0].data.shape[2], runs[0].data.shape[4]
@@ -42,7 +43,7 @@ def decode_row(
         newest = runs[-1].data[layer, :, :, runs[-1].length - 1]
         newest[0], newest[1] = _turned(key, cos[0], sin[0]), value
         queries = [_turned(query, *turn).view(kv_heads, -1, dim) for turn in zip(cos, sin, strict=True)]
-        mixture = torch.cat([_head(layer, head, queries, runs, scale, choice) for head in range(kv_heads)])
+        mixture = torch.cat([_head(layer, head, queries, runs, scale, choice, watch) for head in range(kv_heads)])
         state = state + product("out", mixture.flatten())
         gate, up = product("gate_up", _normed(state, eps)).chunk(2)
         state = state + product("down", torch.nn.functional.silu(gate) * up)
@@ -66,7 +67,13 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _head(
-    layer: int, head: int, queries: list[Tensor], runs: Sequence[Run], scale: float, choice: Choice | None
+    layer: int,
+    head: int,
+    queries: list[Tensor],
+    runs: Sequence[Run],
+    scale: float,
+    choice: Choice | None,
+    watch: Watch | None,
 ) -> Tensor:
     """Attention of one key head's group: [group, dim]."""
     logits = [queries[run.kind][head] @ _states(run, layer, 0, head).T * scale for run in runs]  # each [group, keys]
@@ -75,7 +82,13 @@ def _head(
         for number, kept in chosen.items():
             logits[number][:, ~kept] = float("-inf")
     values = torch.cat([_states(run, layer, 1, head) for run in runs])
-    return torch.cat(logits, 1).softmax(-1) @ values
+    share = torch.cat(logits, 1).softmax(-1)
+    if watch is not None:
+        group = len(share)
+        seen = watch.heads[layer, head * group : (head + 1) * group] @ share
+        places = [start + torch.arange(run.length) for start, run in zip(watch.starts, runs, strict=True)]
+        watch.mass.index_add_(0, torch.cat(places) // watch.BLOCK, seen)
+    return share @ values
 
 
 def _states(run: Run, layer: int, half: int, head: int) -> Tensor:

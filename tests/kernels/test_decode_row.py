@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.decode_row import Choice, Run, Weights, decode_row, prepare, quantize
+from kernels.decode_row import Choice, Run, Watch, Weights, decode_row, prepare, quantize
 from kernels.int8_kv import quantize as quantize_kv
 from tests import tolerances
 
@@ -60,9 +60,17 @@ def smaller(wide: Run, group: int) -> Run:
 
 
 def both(
-    choice: Choice | None, *, heads: int, kv_heads: int, dim: int, dtype: torch.dtype, group: int = 0, **kinds: bool
+    choice: Choice | None,
+    *,
+    heads: int,
+    kv_heads: int,
+    dim: int,
+    dtype: torch.dtype,
+    group: int = 0,
+    watched: torch.Tensor | None = None,
+    **kinds: bool,
 ) -> float:
-    """Largest difference between the two forms, of the logits and of the newest key and value."""
+    """Largest difference between the two forms, of the logits, of the newest key and value and of what is watched."""
     runs = [run(300, 2, kv_heads, dim, dtype, means=True), run(257, 1, kv_heads, dim, dtype, means=True)]
     if group:
         # beside runs as they were, as a conversation's are behind a book
@@ -73,17 +81,28 @@ def both(
     angle = torch.rand(3, dim // 2, generator=generator) * 6
     state = torch.randn(HIDDEN, generator=generator)
     given = weights(heads, kv_heads, dim, **kinds)
-    found = []
+    found, seen = [], []
+    # between the runs lie positions that do not exist, as between the segments of a prompt
+    starts = [0, 320, 592, 736]
     for impl in ("compiled", "reference"):
+        mass = torch.zeros(736 // Watch.BLOCK + 1)
+        watch = None if watched is None else Watch(watched, starts, mass)
         runs[-1].data[:, :, :, 2] = float("nan")
         logits = decode_row(
             given, state, runs, angle.cos(), angle.sin(), heads=heads, eps=1e-6, scale=dim**-0.5, choice=choice,
-            impl=impl,  # type: ignore[arg-type]
+            watch=watch, impl=impl,  # type: ignore[arg-type]
         )  # fmt: skip
+        seen.append(mass)
         found.append((logits, runs[-1].data[:, :, :, 2].float()))
     (ours, kept), (wanted, expected) = found
     assert ours.shape == (VOCABULARY,) and torch.isfinite(wanted).all() and wanted.std() > 0.1
     assert (kept - expected).abs().max() <= (0.0 if dtype is torch.float32 else 2**-6) + tolerances.FLOAT32_LOGITS
+    if watched is not None:
+        # every head's mass is all of its attention
+        assert abs(float(seen[0].sum() - watched.sum())) < 1e-3 * float(watched.sum())
+        # block 19 lies between two runs
+        assert not seen[0][19] and seen[0][-1] > 0
+        assert (seen[0] - seen[1]).abs().max() < (1e-4 if dtype is torch.float32 else 1e-2)
     return float((ours - wanted).abs().max())
 
 
@@ -116,6 +135,22 @@ def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int) ->
         choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, group=group, int8=False, bias=True, head_norm=False
     )
     assert error < tolerances.FLOAT32_LOGITS
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("keys", [None, 64])
+@pytest.mark.parametrize("few", [False, True])
+def test_watches_where_heads_look(dtype: torch.dtype, keys: int | None, few: bool) -> None:
+    """All heads, or two of them, with all keys or chosen ones: as much as the definition says, where it says so."""
+    watched = torch.zeros(LAYERS, 9) if few else torch.ones(LAYERS, 9)
+    if few:
+        watched[1, 2], watched[1, 7] = 0.25, 0.75
+    choice = None if keys is None else Choice(torch.full((LAYERS, 3), keys), BLOCK, 32, 48)
+    bfloat16 = dtype is torch.bfloat16
+    error = both(
+        choice, heads=9, kv_heads=3, dim=24, dtype=dtype, watched=watched, int8=bfloat16, bias=False, head_norm=False
+    )
+    assert error < (tolerances.BFLOAT16_ATTENTION if bfloat16 else tolerances.FLOAT32_LOGITS)
 
 
 @pytest.mark.parametrize("impl", ["compiled", "reference"])
@@ -160,3 +195,6 @@ def test_refuses_what_does_not_fit() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             decode_row(given, state, runs, turn, turn, heads=4, eps=1e-6, scale=0.25, choice=choice)
+    for watch in (Watch(torch.ones(1, 4), [0], torch.zeros(2)), Watch(torch.ones(LAYERS, 4), [0], torch.zeros(1))):
+        with pytest.raises(ValueError, match="watching"):
+            decode_row(given, state, [good], turn, turn, heads=4, eps=1e-6, scale=0.25, watch=watch)

@@ -32,6 +32,7 @@ from engine.protocol import (
     Encoding,
     Event,
     Finish,
+    Gaze,
     Loading,
     ModelInfo,
     Progress,
@@ -59,6 +60,7 @@ class Machine:
     unknown: set[str] = field(default_factory=set)
     # what an answer held to a schema says: (its schema, what was asked) -> the value
     structured: Callable[[dict[str, Any], str], Any] = field(default=lambda asked, prompt: value_of(asked))
+    eyes: tuple[int, int] = (1, 5)
 
     def step(self) -> bool:
         """Take one of the steps allowed, if there is one. Called by one thread."""
@@ -132,6 +134,19 @@ class PlainEngine:
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
         return self._work("generate", prompt, sampling)
 
+    def look(self, prompt: Prompt, rows: int) -> Iterator[Event]:
+        """It looks at what ``machine.eyes`` names: a block of a segment."""
+        assert 0 < rows <= len(prompt.segments[-1].ids)
+        for event in self._work("look", prompt, None):
+            if isinstance(event, Done) and event.finish == "stop":
+                yield self._gaze()
+            yield event
+
+    def _gaze(self) -> Gaze:
+        segment, block = self.machine.eyes
+        places = array("i", [segment, segment]), array("i", [block, block + 1])
+        return Gaze(segments=places[0], blocks=places[1], weights=array("f", [0.75, 0.25]), measured=True)
+
     def cancel(self) -> None:
         if self._cancelled is not None:
             self._cancelled.set()
@@ -183,7 +198,8 @@ class PlainEngine:
                 yield end("stopped")
                 return
             written.append(word)
-            yield Delta(text=word, ids=tuple(map(ord, word)))
+            gaze = self._gaze() if len(written) > 1 else None
+            yield Delta(text=word, ids=tuple(map(ord, word)), gaze=gaze)
         yield end("stop")
 
     def _may_go_on(self, cancelled: threading.Event) -> bool:

@@ -110,7 +110,7 @@ def test_room_is_told_before_anyone_waits(desk: Desk, machine: Machine, book: Bo
     assert not plan.fits
     assert "These 2 books are" in plan.message
     with pytest.raises(RoomExceeded) as refused:
-        desk.ask(OWNER, "Who?", document_ids=ids)
+        desk.ask(OWNER, "Who?", document_ids=ids, mode="whole")
     assert str(refused.value).startswith("These 2 books are")
     # nothing was begun for it
     assert desk.threads(OWNER) == []

@@ -1,0 +1,196 @@
+"""Full-text search, attention and their fusion, on questions with known places: ``python -m tests.bench.finders``.
+
+The books are the beginnings of six, read once into ``--home`` and kept there, so that a second run is quick. Attention
+is that of query-focused heads chosen without the question's book (``engine.calibrate``). ``--write`` ships the heads
+chosen on all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from bisect import bisect_left
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.commands.common import OWNER
+from app.library.records import DocumentRecord
+from app.reading import prompt as prompts
+from app.reading.desk import Desk
+from app.reading.finder import SOFT, Cut
+from app.reading.gaze import document_pieces
+from app.reading.source import Source
+from engine.calibrate import Calibrated, Looked, Question, calibrate, hits, look_at
+from engine.gaze import MEASURED
+from engine.protocol import ModelInfo
+from tests.bench import excerpts, rows, setup
+
+
+def spots(text: str, anchors: list[str]) -> list[tuple[int, int]]:
+    """Where the anchors stand; white space counts as white space. SystemExit where none does."""
+    found = []
+    for anchor in anchors:
+        pattern = r"\s+".join(map(re.escape, anchor.split()))
+        found += [one.span() for one in re.finditer(pattern, text)]
+    if not found:
+        raise SystemExit(f"{anchors} stand nowhere: the book or its parser has changed")
+    return found
+
+
+def cut(desk: Desk, document: DocumentRecord) -> tuple[str, Cut]:
+    source = Source(desk.library, document)
+    return source.text, Cut(source.text, desk.library.paragraphs(document.id), source.chapters)
+
+
+def right_ones(text: str, found: Cut, anchors: list[str]) -> tuple[int, ...]:
+    places = spots(text, anchors)
+    return tuple(
+        number
+        for number, one in enumerate(found.extracts)
+        if any(start < one.end and one.start < stop for start, stop in places)
+    )
+
+
+def questions(
+    desk: Desk, documents: dict[str, DocumentRecord], asked: list[dict[str, Any]]
+) -> tuple[list[Question], list[list[float]]]:
+    """The questions for the engine, and full-text search's scores of their extracts."""
+    engine = desk.engines.get(desk.settings.model)
+    frame = engine.frame(prompts.SYSTEM)
+    made, scores = [], []
+    cuts = {name: cut(desk, document) for name, document in documents.items()}
+    for one in asked:
+        text, found = cuts[one["book"]]
+        document = documents[one["book"]]
+        prompt = prompts.reading_prompt(engine, desk.library, document)
+        # the excerpts have neither front nor back matter
+        (piece,) = document_pieces(engine, desk.library, document, prompt.segments[-1])
+        extracts = tuple(
+            (piece.first + bisect_left(piece.offsets, each.start), piece.first + bisect_left(piece.offsets, each.end))
+            for each in found.extracts
+        )
+        made.append(
+            Question(
+                group=one["book"],
+                prompt=prompt,
+                ids=engine.encode([one["question"]])[0].ids + frame.to_answer,
+                extracts=extracts,
+                right=right_ones(text, found, one["anchors"]),
+            )
+        )
+        scores.append(found.index.scores(one["question"]))
+    return made, scores
+
+
+def rank(scores: list[float] | torch.Tensor, right: tuple[int, ...]) -> int:
+    """What stands nowhere comes last."""
+    best = max(float(scores[place]) for place in right)
+    return sum(float(score) > best for score in scores) if best > 0 else len(scores)
+
+
+def fused(one: Looked, weights: torch.Tensor, text: list[float], *, baseline: bool) -> int:
+    """As ``app.reading.finder.fuse`` does it."""
+    scores = weights @ (one.masses - one.blank if baseline else one.masses)
+    total = torch.zeros(len(text))
+    for ranking in (scores, torch.tensor(text)):
+        order = ranking.argsort(descending=True, stable=True)
+        for place, number in enumerate(order.tolist()):
+            if ranking is scores or text[number] > 0:
+                total[number] += 1 / (SOFT + place)
+    return rank(total, one.right)
+
+
+def look(session: setup.Session, asked: list[dict[str, Any]], made: list[Question], keep: Path | None) -> list[Looked]:
+    """What is in ``keep`` already is not looked at again."""
+    known: dict[str, Looked] = {}
+    if keep and keep.exists():
+        known = torch.load(keep, weights_only=False)
+    left = [place for place, one in enumerate(asked) if one["question"] not in known]
+
+    def tell(number: int, looked: Looked) -> None:
+        known[asked[left[number]]["question"]] = looked
+        print(f"{number + 1} of {len(left)}", flush=True)
+        if keep:
+            torch.save(known, keep)
+
+    look_at(session, [made[place] for place in left], tell)
+    return [known[one["question"]] for one in asked]
+
+
+def measure(looked: list[Looked], text: list[list[float]], heads: int) -> tuple[dict[str, list[int]], Calibrated]:
+    """The rank of the right extract by every finder, for every question."""
+    from engine.calibrate import choose
+
+    found = calibrate(looked, heads)
+    ranks: dict[str, list[int]] = {
+        "text": [rank(scores, one.right) for scores, one in zip(text, looked, strict=True)],
+        "attention": list(found.ranks),
+        "attention, all heads": list(found.all_ranks),
+        "fusion": [],
+    }
+    for one, scores in zip(looked, text, strict=True):
+        weights = torch.zeros(len(one.masses))
+        others = [other for other in looked if other.group != one.group] or looked
+        for place, weight in choose(others, len(found.heads), baseline=found.baseline):
+            weights[place] = weight
+        ranks["fusion"].append(fused(one, weights, scores, baseline=found.baseline))
+    return ranks, found
+
+
+def write(info: ModelInfo, found: Calibrated, row: dict[str, Any]) -> Path:
+    heads = [[layer, head, round(weight, 4)] for layer, head, weight in found.heads]
+    path = MEASURED / f"{info.name}.heads.json"
+    told = {"heads": heads, "baseline": found.baseline, "questions": row["questions"], "hits": row["hits"]}
+    path.write_text(json.dumps(told, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--home", type=Path, default=setup.cache_folder() / "bench-finders")
+    parser.add_argument("--books", nargs="+", help="by their names in questions.json; default all that fit")
+    parser.add_argument("--languages", nargs="+", default=["en", "zh"])
+    parser.add_argument("--most", type=int, default=1000, help="questions over one book")
+    parser.add_argument("--write", action="store_true", help="ship the heads chosen on all questions")
+    parser.add_argument("--keep", type=Path, help="keep what was looked at in this file, and go on from it")
+    given = parser.parse_args()
+    books, asked = excerpts.load()
+    names = [one.name for one in books if one.language in given.languages]
+    names = [name for name in names if given.books is None or name in given.books]
+    asked = [one for name in names for one in [each for each in asked if each["book"] == name][: given.most]]
+    with excerpts.library(given.home, given.model) as (desk, documents):
+        documents = {name: documents[name] for name in names}
+        desk.engines.get(given.model)
+        unread = [documents[item] for item in names if not _is_read(desk, documents[item])]
+        if unread:
+            excerpts.read(desk, unread)
+            desk.engines.close()
+        made, text = questions(desk, documents, asked)
+        info = desk.engines.get(given.model).model
+        looked = look(setup.Session(setup.config(info, desk.settings.readings)), asked, made, given.keep)
+    config = json.loads((Path(info.folder) / "config.json").read_text("utf-8"))
+    ranks, found = measure(looked, text, int(config["num_attention_heads"]))
+    row: dict[str, Any] = {
+        "model": given.model,
+        "books": names,
+        "questions": len(asked),
+        "extracts": {one["book"]: len(each.extracts) for one, each in zip(asked, made, strict=True)},
+        "hits": {finder: {str(most): hits(places, most) for most in (1, 5, 10)} for finder, places in ranks.items()},
+        "heads": len(found.heads),
+        "baseline": found.baseline,
+    }
+    if given.write:
+        print(write(info, found, row))
+    rows.record("finders", row)
+
+
+def _is_read(desk: Desk, document: DocumentRecord) -> bool:
+    return any(item.id == document.id and item.state == "read" for item in desk.shelf(OWNER))
+
+
+if __name__ == "__main__":
+    main()
