@@ -120,9 +120,10 @@ def search(
     shared among the documents. Raises DocumentNotFound.
     """
     folded = fold_query(query)
+    # before the look at the library: a guard whose text changed is moved, which is a change
+    guards = Places(library).guards(owner_id)
     with library.read() as db:
         documents = _documents(db, owner_id, document_ids)
-        guards = Places(library).guards(owner_id, list(documents))
         if not folded:
             return Found(count=0, documents=(), hits=())
         # only what has a line break can reach from one paragraph into the next

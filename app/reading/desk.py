@@ -110,6 +110,7 @@ class Desk(Conversations, Making, Marginalia):
         engine = self.engines.ready(self.settings.model)
         counts: dict[int, int] = {}
         readings: dict[int, ReadingRecord] = {}
+        guards = self.guards(owner)
         with self.library.read():
             if engine is not None:
                 counts = self.library.token_counts(owner_id, engine.model.tokenizer)
@@ -117,7 +118,6 @@ class Desk(Conversations, Making, Marginalia):
             jobs = {job.document_id: job for job in self.jobs.list(owner_id, kind="read")}
             tagged = tags(self.library, owner_id)
             used = last_used(self.library, owner_id)
-            guards = self.guards(owner)
             return [
                 shelf_item(
                     document,

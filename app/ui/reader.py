@@ -11,12 +11,14 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from app.documents.pdf_views import MOST_PAGES, PageView, page_views
+from app.errors import DocumentNotFound
 from app.library.notes import COLOURS
 from app.reading.noted import FORMATS
 from app.reading.pageable import Sectioner
@@ -208,9 +210,11 @@ class Reader:
         wanted = set(_numbers(said.get("documents"))[:MOST_COVERS])
         found: dict[str, str | None] = {}
         for id in wanted:
-            path = library.cover(library.document(owner_id, id))
-            image = path.read_bytes() if path is not None else b""
-            found[str(id)] = _address(image, "jpeg") if image else None
+            # one that was removed meanwhile needs none
+            with suppress(DocumentNotFound):
+                path = library.cover(library.document(owner_id, id))
+                image = path.read_bytes() if path is not None else b""
+                found[str(id)] = _address(image, "jpeg") if image else None
         return {"covers": found}
 
     def _document(self, owner: str, said: Payload) -> DocumentRecord:

@@ -231,6 +231,7 @@
   // told in the list, done where they belong
   const ELSEWHERE = [
     { keys: ["Enter"], key: "keys.send" }, { keys: ["Shift", "Enter"], key: "keys.line" }, { keys: ["↑"], key: "keys.last" }, { keys: ["Esc"], key: "keys.close" },
+    { keys: ["Space"], key: "keys.page" }, { keys: ["Ctrl", "F"], key: "keys.book" },
   ];
   Lectern.keys = KEYS;
   document.addEventListener("keydown", (event) => {

@@ -13,7 +13,7 @@
     const look = { size: 17, width: "medium", face: "serif", tone: "page", ...store.read("localStorage", "reader") };
     const modes = store.read("localStorage", "reader.modes") || {}; // by document: vertical, text instead of pages
 
-    const call = async (name, said = {}) => {
+    const call = async (name, said = {}, quiet = false) => {
       let answer;
       try {
         await Lectern.arrived;
@@ -23,7 +23,7 @@
         answer = { refused: true, note: { kind: "error", key: "note.reader" } };
       }
       if (!answer) answer = { refused: true, note: { kind: "error", key: "note.reader" } };
-      if (answer.note) Lectern.say("notes", "show", answer.note);
+      if (answer.note && !quiet) Lectern.say("notes", "show", answer.note);
       return answer;
     };
 
@@ -55,7 +55,7 @@
     const vertical = () => Boolean(book) && shows() === "text" && (modes[book.document]?.vertical ?? book.vertical);
 
     // ---- opening
-    async function open(document_, { start = null, end = null } = {}) {
+    async function open(document_, { start = null, end = null, quiet = false } = {}) {
       const mine = ++opening;
       if (!root.classList.contains("open")) opener = document.activeElement;
       document.body.classList.add("reader-open");
@@ -67,11 +67,12 @@
         book = null;
         flow.close();
         root.classList.add("loading");
-        const next = await call("open_book", { document: document_ });
+        const next = await call("open_book", { document: document_ }, quiet);
         if (mine !== opening) return;
         root.classList.remove("loading");
         if (next.refused) { close(); return; }
         book = next;
+        store.write("sessionStorage", "reading", book.document);
         found = null;
         for (const one of Object.values(panes)) one.clear?.();
         relabel();
@@ -83,8 +84,10 @@
       if (mine !== opening) return;
       drawGuard();
       settled();
-      scroller.focus({ preventScroll: true });
+      if (!quiet) scroller.focus({ preventScroll: true });
     }
+    // a reload finds the book open, where there is room beside the conversation
+    Lectern.arrived.then(() => { const last = store.read("sessionStorage", "reading"); if (last && !narrow.matches && !book) open(last, { quiet: true }); });
 
     function source() {
       const { document: id } = book;
@@ -109,6 +112,7 @@
       document.body.classList.remove("reader-open");
       flow.close();
       book = null;
+      store.write("sessionStorage", "reading", null);
       if (opener?.isConnected) opener.focus();
     }
 

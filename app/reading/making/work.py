@@ -341,6 +341,9 @@ def document_windows(
     text = desk.library.text(document.text_sha256)
     chapters = desk.library.chapters(document.id)
     found = units(text, desk.library.paragraphs(document.id), chapters)
+    # what its owner has not read yet is not looked at
+    guard = desk.allowed(document.owner_id, [document]).get(document.id, len(text))
+    found = [unit for unit in found if unit.end <= guard]
     wanted = choices.get("chapters")
     if wanted:
         found = [unit for unit in found if unit.chapter + 1 in wanted]
