@@ -9,7 +9,8 @@ from app.documents.mupdf import pymupdf
 LIMIT = 60_000  # bytes
 _LONGEST = 480  # pixels of its longer side
 _TOO_MANY = 60_000_000  # pixels of a picture that is not worth its memory
-_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError)
+# an index error: mending a file may change how many pages it has
+_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError, IndexError)
 
 
 def of_page(document: Any) -> bytes:

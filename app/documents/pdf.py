@@ -26,7 +26,8 @@ _SECTION_NAMES = (
     "abstract introduction background relatedwork conclusion conclusions references bibliography acknowledgements "
     "acknowledgments acknowledgement acknowledgment appendix appendices discussion summary"
 )
-_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError)
+# an index error: mending a file may change how many pages it has
+_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError, IndexError)
 _NAMED = frozenset(_SECTION_NAMES.split())
 
 

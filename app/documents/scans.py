@@ -21,7 +21,8 @@ from app.errors import DocumentDamaged, DocumentWithoutText
 DPI = 200
 _PIXELS = 16_000_000  # of a picture that is looked at
 _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".jp2")
-_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError)
+# an index error: mending a file may change how many pages it has
+_ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError, IndexError)
 _FIRST = 5  # pages by which the language is told
 _PAGE_LIMIT = 5_000
 

@@ -123,7 +123,7 @@
 
     function drawFinder() {
       finder.hidden = !items.length;
-      if (box.placeholder !== t("shelf.find")) { box.placeholder = t("shelf.find"); box.setAttribute("aria-label", t("shelf.find")); }
+      if (box.placeholder !== t("shelf.find")) { box.placeholder = t("shelf.find"); box.setAttribute("aria-label", t("shelf.find")); box.title = t("shelf.find_hint"); }
       const names = Object.keys(orders).map((name) => [name, { name, text: t("shelf." + "order_" + name) }]);
       keyed(sorter, names, ({ name, text }) => h("option", { value: name }, text));
       sorter.value = order;
