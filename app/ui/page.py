@@ -10,6 +10,7 @@ import gradio as gr
 
 from app.ui import context, conversation, model, settings, threads
 from app.ui.acts import Acts, Changes
+from app.ui.artefacts import ArtefactPanel
 from app.ui.chapters import Chapters
 from app.ui.panel import Payload, panel
 from app.ui.reader import Reader
@@ -39,6 +40,7 @@ class Page:
         self._reader = Reader(desk, space=options.space)
         self._acts = Acts(desk, self._shelf, space=options.space)
         self._chapters = Chapters(desk, space=options.space)
+        self._artefacts = ArtefactPanel(desk, space=options.space)
         self._panels: dict[str, gr.HTML] = {}
 
     def build(self) -> gr.Blocks:
@@ -50,6 +52,7 @@ class Page:
                     panel("brand")
                     shelf = self._shelf.build()
                     history = threads.build(self._desk, space=self._space)
+                    self._artefacts.build()
                 with gr.Column(elem_id="lectern-main", min_width=0, scale=1):
                     panel("bar")
                     with gr.Column(elem_id="lectern-sheet", min_width=0):

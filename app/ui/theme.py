@@ -32,6 +32,7 @@ SHEETS = (
     "dialogs.css",
     "chapters.css",
     "reader.css",
+    "artefacts.css",
 )
 SCRIPTS = (
     "core.js",
@@ -48,6 +49,7 @@ SCRIPTS = (
     "reader-pages.js",
     "reader-notes.js",
     "reader.js",
+    "artefacts.js",
 )
 SANS = (
     "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "PingFang SC", "Microsoft YaHei",

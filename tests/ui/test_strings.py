@@ -22,6 +22,7 @@ FAMILIES = (
     "keys.",
     "book.",
     "reader.",
+    "artefacts.",
 )
 
 
