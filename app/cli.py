@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from app.errors import LecternError, SettingInvalid
+from app.making_options import making_commands
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     threads = command("threads", "List the conversations, or show one.")
     threads.add_argument("thread", nargs="?", metavar="ID", type=_id)
     _library_commands(command)
-    _making_commands(command)
+    making_commands(command, _id, _said)
     _note_commands(command)
     command("model", "Say which model answers, and what fits this machine.")
     refine = command("refine", "Measure how many keys each head of the model needs, and have it read with those.")
@@ -223,40 +224,6 @@ def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) ->
     folder.add_argument("--again", action="store_true", help="try those once more that were refused before")
 
 
-def _making_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
-    make = command("make", "Make an artefact of documents: a summary, a timeline, a quiz, a table …")
-    make.add_argument("template", nargs="?", metavar="TEMPLATE", help="an id of `lectern templates`")
-    make.add_argument("--doc", action="append", metavar="DOC", dest="documents", type=_id, help="one or several")
-    make.add_argument("--columns", metavar="A,B,…", help="of a comparison")
-    make.add_argument(
-        "--set", action="append", metavar="NAME=VALUE", type=_pair, help="an input of the template; can be repeated"
-    )
-    make.add_argument("--language", choices=["en", "zh"], help="to be written in; by default the documents'")
-    make.add_argument("--chapters", metavar="1,3-5", type=_numbers, help="only these, by their numbers")
-    make.add_argument("--parts", metavar="N", type=_id, help="at most so many parts of the text, spread evenly over it")
-    make.add_argument("--window", metavar="N", type=_id, help="tokens of text that a part shows")
-    make.add_argument("--max-tokens", metavar="N", type=_id, help="tokens of a part's answer")
-    make.add_argument("--title", type=_said)
-    make.add_argument("--go-on", metavar="ID", type=_id, help="go on with an artefact, and try again what failed")
-    make.add_argument("--again", metavar="ID", type=_id, help="a new version; what did not change is not made again")
-    make.add_argument("--anew", action="store_true", help="with --again: make everything again")
-    templates = command("templates", "List the templates, show one, or keep one's own.")
-    templates.add_argument("template", nargs="?", metavar="TEMPLATE")
-    templates.add_argument("--copy", metavar="NEW", help="a copy of TEMPLATE of one's own, under this id")
-    templates.add_argument("--save", metavar="FILE", type=Path, help="keep a template of one's own, a JSON file")
-    templates.add_argument("--remove", action="store_true", help="remove TEMPLATE, one of one's own")
-    command("artefacts", "List the artefacts.")
-    artefact = command("artefact", "Show, export, edit or compare an artefact.")
-    artefact.add_argument("artefact", metavar="ID", type=_id)
-    artefact.add_argument("--format", default="md", help="md, docx, pdf, csv, json, anki, svg or png; default md")
-    artefact.add_argument("--version", metavar="N", type=_id, help="the latest if none is named")
-    artefact.add_argument("--output", metavar="FILE", type=Path, help="write there; - or none is standard output")
-    artefact.add_argument("--rename", metavar="TITLE", type=_said)
-    artefact.add_argument("--edit", metavar="FILE", type=Path, help="a new version of the items of a JSON export")
-    artefact.add_argument("--compare", metavar="N", type=_id, help="with an earlier version")
-    artefact.add_argument("--remove", action="store_true")
-
-
 def _id(text: str) -> int:
     number = int(text)
     # what a row's id can be
@@ -266,30 +233,6 @@ def _id(text: str) -> int:
 
 
 _id.__name__ = "id"
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, mark, value = text.partition("=")
-    if not mark or not name.strip():
-        raise ValueError
-    return name.strip(), value
-
-
-_pair.__name__ = "NAME=VALUE"
-
-
-def _numbers(text: str) -> list[int]:
-    """ "1,3-5" as [1, 3, 4, 5]."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found += range(_id(first), _id(last or first) + 1)
-    if len(found) > 10_000:
-        raise ValueError
-    return found
-
-
-_numbers.__name__ = "list of numbers"
 
 
 def _said(text: str) -> str:

@@ -6,7 +6,7 @@ control characters: a terminal obeys those.
 
 from __future__ import annotations
 
-from app.commands import asking, chapters, export, library, making, model, notes, readings, shelf
+from app.commands import asking, chapters, export, library, making, model, notes, readings, shelf, writing
 from app.commands.common import Command
 
 COMMANDS: dict[str, Command] = {
@@ -19,4 +19,5 @@ COMMANDS: dict[str, Command] = {
     **model.COMMANDS,
     **readings.COMMANDS,
     **notes.COMMANDS,
+    **writing.COMMANDS,
 }

@@ -126,3 +126,55 @@ ARTEFACTS = (
     """,
     "CREATE INDEX artefact_steps_key ON artefact_steps (owner_id, key)",
 )
+# text: as it is now; a version is a copy of it. bible: [{"kind", "name", "fact", "source"}]; style: rules, a text
+DRAFTS = (
+    """
+    CREATE TABLE drafts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner_id INTEGER NOT NULL REFERENCES owners (id),
+        title TEXT NOT NULL,
+        language TEXT NOT NULL,
+        text TEXT NOT NULL DEFAULT '',
+        style TEXT NOT NULL DEFAULT '',
+        bible TEXT NOT NULL DEFAULT '[]',
+        documents TEXT NOT NULL DEFAULT '[]',
+        revision INTEGER NOT NULL DEFAULT 0,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        deleted_at TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX drafts_owner ON drafts (owner_id, updated)",
+    """
+    CREATE TABLE draft_versions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        draft_id INTEGER NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        owner_id INTEGER NOT NULL REFERENCES owners (id),
+        text TEXT NOT NULL,
+        why TEXT NOT NULL,
+        created TEXT NOT NULL,
+        UNIQUE (draft_id, number)
+    ) STRICT
+    """,
+    # what a job wrote for a range of the text; before: what stood there
+    """
+    CREATE TABLE draft_options (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        draft_id INTEGER NOT NULL REFERENCES drafts (id) ON DELETE CASCADE,
+        owner_id INTEGER NOT NULL REFERENCES owners (id),
+        job_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        task TEXT NOT NULL,
+        "start" INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        before TEXT NOT NULL,
+        text TEXT NOT NULL,
+        items TEXT NOT NULL DEFAULT '[]',
+        chosen INTEGER NOT NULL DEFAULT 0 CHECK (chosen IN (0, 1)),
+        created TEXT NOT NULL,
+        UNIQUE (job_id, number)
+    ) STRICT
+    """,
+    "CREATE INDEX draft_options_draft ON draft_options (draft_id)",
+)

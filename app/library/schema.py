@@ -11,7 +11,7 @@ from contextlib import closing
 
 from sqlite_utils import Database, Migrations
 
-from app.library.making_tables import ANY_JOB, ARTEFACTS
+from app.library.making_tables import ANY_JOB, ARTEFACTS, DRAFTS
 from app.library.notes_tables import NOTES
 
 # "Lect" in SQLite's header, so that a database of another program is never taken for a library
@@ -390,3 +390,9 @@ def _gaze(db: Database) -> None:
     # how a turn was read (the whole, or passages found) and where the model looked as it wrote; null for older turns
     for column in ("reading TEXT", "gaze TEXT"):
         db.execute(f"ALTER TABLE turns ADD COLUMN {column}")
+
+
+@MIGRATIONS(name="0052_drafts")
+def _drafts(db: Database) -> None:
+    for statement in DRAFTS:
+        db.execute(statement)

@@ -15,6 +15,7 @@ from typing import Any
 
 from app.errors import DocumentError, NothingChosen, QuestionEmpty
 from app.library.artefacts import Artefacts
+from app.library.drafts import Drafts
 from app.library.intake import Intake
 from app.library.jobs import Jobs
 from app.library.records import (
@@ -40,6 +41,7 @@ from app.reading.rereading import Mode
 from app.reading.room import Room
 from app.reading.shelf import ShelfItem, shelf_item
 from app.reading.surroundings import Surroundings, look
+from app.reading.writing.desk import WritingDesk
 from app.settings import Settings
 from engine.protocol import Engine, ModelInfo, Sampling
 from engine.snapshots import taken_bytes
@@ -63,7 +65,7 @@ class Run:
     turn_id: int
 
 
-class Desk(Conversations, Making, Marginalia):
+class Desk(Conversations, Making, WritingDesk, Marginalia):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -76,6 +78,7 @@ class Desk(Conversations, Making, Marginalia):
         self.quotes = Quotes(library)
         self.artefacts = Artefacts(library)
         self.cuts = Cuts()
+        self.drafts = Drafts(library)
         self._owners: dict[str, int] = {}
         self._counting = threading.Lock()
         self._surroundings: Surroundings | None = None

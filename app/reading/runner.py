@@ -22,6 +22,7 @@ from app.library.search import index_pending
 from app.reading.desk import ENDED, Desk
 from app.reading.making.work import make
 from app.reading.work import Ended, Interrupted, Orders, Telling, answer, read
+from app.reading.writing.work import write
 from engine.errors import EngineError
 from engine.protocol import Engine
 
@@ -38,7 +39,7 @@ TROUBLE_SECONDS = 1.0
 Order = Literal["stop", "yield"]
 Work = Callable[[Desk, JobRecord, Telling, Orders], Ended]
 
-WORK: dict[str, Work] = {"read": read, "ask": answer, "make": make}
+WORK: dict[str, Work] = {"read": read, "ask": answer, "make": make, "write": write}
 
 
 class Watch:

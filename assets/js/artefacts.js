@@ -6,7 +6,7 @@
   const words = (said) => said?.[Lectern.language()] ?? said?.en ?? said?.zh ?? "";
 
   Lectern.panel("artefacts", (root, send, gradio) => {
-    let made = null, templates = [], shown = null, mode = "make", picked = null, compared = null, editing = null, timer = null, busy = false, source = null;
+    let made = null, templates = [], shown = null, mode = "make", picked = null, compared = null, editing = null, timer = null, busy = false, source = null, sure = false;
     const heading = h("h2", { id: "artefacts-heading" });
     const list = h("ul", { class: "artefact-list", aria: { labelledby: "artefacts-heading" } });
     const fresh = h("span", {});
@@ -64,7 +64,7 @@
     }
     function show(answer) {
       if (!answer.id) return false;
-      shown = answer; mode = "show"; compared = editing = null;
+      shown = answer; mode = "show"; compared = editing = null; sure = false;
       draw();
       if (!box.open) box.showModal();
       look().then(follow);
@@ -264,7 +264,8 @@
           h("option", { value: "" }, t("artefacts.compare")), others.map((one) => h("option", { value: one.number, selected: compared?.before === one.number }, named(one)))),
         shown.formats.length > 0 && h("select", { class: "order-box export", aria: { label: t("artefacts.export") }, onchange: (event) => { const format = event.target.value; event.target.value = ""; if (format) save_as(format); } },
           h("option", { value: "" }, t("artefacts.export")), shown.formats.map((one) => h("option", { value: one }, t("artefacts.format." + one)))),
-        button("trash", t("artefacts.remove"), () => { if (confirm(t("artefacts.remove_sure", { title: shown.title }))) act("remove"); }));
+        sure ? button("trash", t("artefacts.remove_sure", { title: shown.title }), () => act("remove"), { text: t("artefacts.remove_sure", { title: shown.title }), "data-do": "remove" })
+          : button("trash", t("artefacts.remove"), () => { sure = true; draw(); setTimeout(() => { sure = false; if (box.open && mode === "show" && !editing) draw(); }, 6000); }));
     }
     function progress() {
       const { done, all } = shown.steps, parts = [];

@@ -50,7 +50,7 @@ class Talker(PlainEngine):
         asked = re.findall(r"\(say (\d+)\)", self.decode(prompt.segments[-1].ids[-4000:]))
         count, words = int(asked[-1]) if asked else 12, SENTENCE.split()
         self.machine.words = [words[place % len(words)] + " " for place in range(count)]
-        return super().generate(prompt, Sampling(max_tokens=10**6))
+        return super().generate(prompt, Sampling(max_tokens=10**6, schema=sampling.schema))
 
 
 def main() -> None:

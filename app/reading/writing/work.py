@@ -1,0 +1,132 @@
+"""The work of the writing desk: a task's prompts, its answers as continuations to choose from.
+
+opening · the draft up to the place (kept like a book: the next task begins where this one's reading ended) · what is
+known (style, bible, passages) and asked. So a continuation begins after the words that are new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.library.drafts import DraftRecord
+from app.library.records import JobRecord
+from app.library.values import to_json
+from app.reading import prompt as prompts
+from app.reading.making.items import parsed
+from app.reading.making.template import AT
+from app.reading.work import Ended, Orders, Telling, engine_of, told
+from app.reading.writing.errors import NothingWritten
+from app.reading.writing.tasks import Task, task
+from engine.protocol import PAGE_TOKENS, Delta, Done, Engine, Prompt, Sampling, Segment
+
+if TYPE_CHECKING:
+    from app.reading.desk import Desk
+
+# of the trained window; beyond it the oldest pages of a draft are left out, many at a time, so that what is kept
+# of the rest is found again
+SHARE = 0.6
+STEP_TOKENS = 4 * PAGE_TOKENS
+
+
+def write(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
+    """Do the task that the job names, in so many versions."""
+    telling.restarted()
+    said = job.payload
+    draft = desk.drafts.get(job.owner_id, int(said["draft"]))
+    what = task(str(said["task"]))
+    engine = engine_of(desk, str(said["model"]), telling, orders)
+    orders.over(engine)
+    written = len(desk.drafts.options(job.owner_id, draft.id, job.id))
+    ended: Ended | None = None
+    for number in range(written, int(said["versions"])):
+        orders.check()
+        telling.step({"draft": draft.id, "version": number + 1, "of": said["versions"], "task": what.id})
+        done, text = _one(desk, engine, draft, what, said, number, telling, job.owner_id)
+        if done.finish == "stopped":
+            return Ended.of(done)
+        ended = Ended.of(done)
+        _keep(desk, draft, job, what, text)
+    return ended or Ended(state="done", finish="stop")
+
+
+def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str) -> None:
+    said = job.payload
+    items: list[dict[str, Any]] = []
+    if said.get("schema"):
+        items = [_resolved(one, said) for one in parsed(text, said["schema"])] if _has_items(text) else []
+        text = "\n".join(" – ".join(str(one[name]) for name in _shown(one)) for one in items)
+    elif not text.strip():
+        raise NothingWritten("the model ended at once")
+    desk.drafts.add_option(draft, job.id, what.id, said["start"], said["end"], text.strip("\n"), items)
+    if what.id == "style":
+        desk.drafts.change(job.owner_id, draft.id, style=text)
+    if what.id == "bible":
+        known = {(one["kind"], one["name"], one["fact"]) for one in draft.bible}
+        fresh = [one for one in items if (one["kind"], one["name"], one["fact"]) not in known]
+        desk.drafts.change(job.owner_id, draft.id, bible=[*draft.bible, *fresh])
+
+
+def _has_items(text: str) -> bool:
+    return '"items": []' not in text
+
+
+def _shown(item: dict[str, Any]) -> list[str]:
+    return [name for name in item if name not in ("place", "known", "source")]
+
+
+def _resolved(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of sentences as their places: ``place`` in the draft, ``source`` or ``known`` of what is known."""
+    made = {name: value for name, value in item.items() if name not in (AT, "against")}
+    shown, known = said.get("shown") or [], said.get("known") or []
+    if AT in item and 0 < item[AT] <= len(shown):
+        made["place"] = shown[item[AT] - 1]
+    if "against" in item and 0 < item["against"] <= len(known):
+        made["known"] = known[item["against"] - 1]
+    return made
+
+
+def _one(
+    desk: Desk,
+    engine: Engine,
+    draft: DraftRecord,
+    what: Task,
+    said: dict[str, Any],
+    number: int,
+    telling: Telling,
+    owner_id: int,
+) -> tuple[Done, str]:
+    frame = engine.frame(prompts.SYSTEM)
+    sampling = Sampling(
+        temperature=0.3 if said.get("schema") else 0.8,
+        repetition_penalty=1.1,
+        max_tokens=int(said["tokens"]),
+        seed=1000 * int(said.get("seed", 0)) + number,
+        schema=to_json(said["schema"]) if said.get("schema") else None,
+    )
+    segments = [prompts.opening_segment(frame)]
+    text = draft.text[: said["end"]]
+    # a check and a bible have their sentences in the question; what is asked of nothing needs no draft
+    if text.strip() and not said.get("shown"):
+        segments.append(draft_segment(engine, draft, text))
+    asked = prompts.conversation_ids(engine, frame, [], str(said["asked"]))
+    segments.append(Segment(name="conversation", ids=asked))
+    prompt = Prompt(segments=tuple(segments))
+    desk.space(engine, owner_id).prompt(prompt, [], sampling).check()
+    written: list[str] = []
+    for event in told(engine.generate(prompt, sampling), telling):
+        if isinstance(event, Delta):
+            written.append(event.text)
+        elif isinstance(event, Done):
+            return event, "".join(written)
+    raise AssertionError("an engine's work ends with Done or an error")
+
+
+def draft_segment(engine: Engine, draft: DraftRecord, text: str) -> Segment:
+    """The draft's words, the last ones where it is longer than the model reads well."""
+    ids = engine.encode([text])[0].ids
+    room = int(engine.model.window * SHARE)
+    if len(ids) > room:
+        cut = -(-(len(ids) - room) // STEP_TOKENS) * STEP_TOKENS
+        ids = ids[cut:]
+    header = engine.encode([prompts.header_text(draft.title, ())])[0].ids
+    return Segment(name=f"draft:{draft.id}", ids=header + ids + engine.encode([prompts.CLOSING])[0].ids)
