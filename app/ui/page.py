@@ -16,6 +16,7 @@ from app.ui.panel import Payload, panel
 from app.ui.reader import Reader
 from app.ui.seat import Seat, is_visitor, new_visitor
 from app.ui.shelf import Shelf
+from app.ui.writing import WritingPanel
 
 if TYPE_CHECKING:
     from app.reading.desk import Desk
@@ -53,6 +54,7 @@ class Page:
                     shelf = self._shelf.build()
                     history = threads.build(self._desk, space=self._space)
                     self._artefacts.build()
+                    WritingPanel(self._desk, space=self._space).build()
                 with gr.Column(elem_id="lectern-main", min_width=0, scale=1):
                     panel("bar")
                     with gr.Column(elem_id="lectern-sheet", min_width=0):

@@ -33,6 +33,7 @@ SHEETS = (
     "chapters.css",
     "reader.css",
     "artefacts.css",
+    "writing.css",
 )
 SCRIPTS = (
     "core.js",
@@ -50,6 +51,7 @@ SCRIPTS = (
     "reader-notes.js",
     "reader.js",
     "artefacts.js",
+    "writing.js",
 )
 SANS = (
     "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "PingFang SC", "Microsoft YaHei",

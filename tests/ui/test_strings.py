@@ -23,6 +23,7 @@ FAMILIES = (
     "book.",
     "reader.",
     "artefacts.",
+    "writing.",
 )
 
 
