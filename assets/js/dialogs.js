@@ -222,6 +222,7 @@
     { keys: ["n"], key: "keys.new", act: () => Lectern.say("threads", "begin") },
     { keys: ["s"], key: "keys.shelf", act: () => { Lectern.say("bar", "showShelf"); Lectern.say("shelf", "find"); } },
     { keys: ["c"], key: "keys.conversations", act: () => { Lectern.say("bar", "showShelf"); Lectern.say("threads", "find"); } },
+    { keys: ["o"], key: "keys.reader", act: () => { if (seat.chosen.length) Lectern.reader?.open(seat.chosen[0]); } },
     { keys: ["a"], key: "keys.add", act: () => Lectern.say("shelf", "pick") },
     { keys: ["e"], key: "keys.edit", act: () => Lectern.say("transcript", "editLast") },
     { keys: ["j", "k"], key: "keys.turns", act: (event) => Lectern.say("transcript", "step", event.key === "j" ? 1 : -1) },

@@ -85,6 +85,20 @@ def ask(page: Any, question: str, seen: Callable[[], None] | None = None) -> Non
     page.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length > n", arg=turns)
 
 
+def read(page: Any, camera: Camera, title: str, state: str) -> None:
+    """A book open in the reader, where the shelf has it by now."""
+    found = "title => Lectern.shelf.find((one) => one.title.includes(title))?.id ?? null"
+    id = page.evaluate(found, title)
+    if id is None:
+        return
+    page.evaluate("id => { Lectern.reader.open(id); }", id)
+    page.wait_for_selector("[data-panel=reader].open:not(.loading)")
+    page.wait_for_timeout(2500)
+    camera.take(f"reader-{state}", every=state == "text")
+    page.evaluate("() => { Lectern.reader.close(); }")
+    page.wait_for_selector("[data-panel=reader]:not(.open)", state="attached")
+
+
 def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str) -> None:
     page.wait_for_selector(".suggestions")
     wait_for(page, "Patient Reader", "read")
@@ -111,6 +125,9 @@ def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str)
         camera.take("quote")
         page.keyboard.press("Escape")
     read_it_oneself(page, camera, folder)
+
+    for title, state in (("Alice", "text"), (PAPER, "pages"), ("草枕", "vertical"), ("红楼梦", "chinese")):
+        read(page, camera, title, state)
 
     page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
     camera.take("reading", drawer=True)
