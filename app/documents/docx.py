@@ -52,6 +52,11 @@ def attribute(element: etree._Element, name: str) -> str:
     return next((str(value) for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name), "")
 
 
+def _is_number(text: str) -> bool:
+    # "²" is a digit to Python, and no number
+    return text.isascii() and text.isdigit()
+
+
 def _levels(styles: etree._Element | None) -> dict[str, int]:
     """Style -> level of its heading from 1; 0 for the title's. A style without a level has that of its parent."""
     levels: dict[str, int] = {}
@@ -62,7 +67,7 @@ def _levels(styles: etree._Element | None) -> dict[str, int]:
         id = attribute(style, "styleId")
         for element in style.iter():
             name, value = local_name(element), attribute(element, "val")
-            if name == "outlinelvl" and value.isdigit() and int(value) < 9:
+            if name == "outlinelvl" and _is_number(value) and int(value) < 9:
                 levels[id] = int(value) + 1
             elif name == "name" and value.lower() == "title":
                 levels[id] = 0
@@ -119,9 +124,9 @@ class _Reader:
         if text:
             style = next((attribute(e, "val") for e in element.iter() if local_name(e) == "pstyle"), "")
             own = next((attribute(e, "val") for e in element.iter() if local_name(e) == "outlinelvl"), "")
-            if style.upper().startswith("TOC") and style[3:].isdigit():
+            if style.upper().startswith("TOC") and _is_number(style[3:]):
                 return
-            level = int(own) + 1 if own.isdigit() and int(own) < 9 else self._levels.get(style)
+            level = int(own) + 1 if _is_number(own) and int(own) < 9 else self._levels.get(style)
             if level == 0 and not self.title:
                 self.title = one_line(text)
             elif level:

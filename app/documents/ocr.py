@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -22,6 +23,12 @@ _LANGUAGES = {
     "eng": "en", "chi_sim": "zh", "chi_tra": "zh", "jpn": "ja", "kor": "ko", "deu": "de", "fra": "fr", "spa": "es",
     "ita": "it", "rus": "ru",
 }  # fmt: skip
+
+
+_SIGNS = {".": "。", ",": "，", ":": "：", ";": "；", "?": "？", "!": "！"}
+_SIGN = re.compile(
+    r"(?<=[\u3040-\u30ff\u4e00-\u9fff”』」）》])\s*([.,:;?!])(?=\s|$|[\u3040-\u30ff\u4e00-\u9fff“『「（《])\s*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +134,5 @@ def _joined(words: Sequence[str]) -> str:
     text = ""
     for word in words:
         text += ("" if not text or (is_wide(text[-1]) and is_wide(word[0])) else " ") + word
-    return text
+    # behind an ideograph a sign is as wide as that, whatever the recognizer took it for
+    return _SIGN.sub(lambda found: _SIGNS[found[1]], text)

@@ -74,7 +74,9 @@ class _Reader:
         if text:
             if heading:
                 level = attribute(element, "outline-level")
-                self.headings.append((len(self.blocks), int(level) if level.isdigit() and int(level) else 1))
+                self.headings.append(
+                    (len(self.blocks), int(level) if level.isascii() and level.isdigit() and int(level) else 1)
+                )
             elif attribute(element, "style-name") == "Title" and not self.title:
                 self.title = one_line(text)
             self.blocks.append(text)

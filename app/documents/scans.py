@@ -83,7 +83,7 @@ def _limit(pages: int, filename: str) -> None:
 def _pictures(archive: Archive) -> list[str]:
     """In the order in which people number them: 2 before 10."""
     names = [name for name in archive.names if name.lower().endswith(_PICTURES) and "__MACOSX" not in name]
-    return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name.lower())])
+    return sorted(names, key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", name.lower())])
 
 
 def _read(pictures: Iterator[Picture | None], count: int) -> list[PageLines]:

@@ -148,17 +148,22 @@ def _inner(item: etree._Element) -> str:
     return _cell("".join(parts))
 
 
+def _number(text: str) -> int | None:
+    """A number as tables write it, None for anything else: "²" is a digit to Python too."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
 def _date_styles(root: etree._Element | None) -> frozenset[int]:
     """The numbers of the cell styles that show a number as a date."""
     if root is None:
         return frozenset()
     formats = {
-        int(attribute(e, "numFmtId") or 0): re.sub(r"\"[^\"]*\"|\[[^\]]*\]|\\.", "", attribute(e, "formatCode"))
+        _number(attribute(e, "numFmtId")) or 0: re.sub(r"\"[^\"]*\"|\[[^\]]*\]|\\.", "", attribute(e, "formatCode"))
         for e in root.iter()
         if local_name(e) == "numfmt"
     }
     styles = [e for group in root if local_name(group) == "cellxfs" for e in group]
-    ids = [int(attribute(e, "numFmtId") or 0) for e in styles]
+    ids = [_number(attribute(e, "numFmtId")) or 0 for e in styles]
     return frozenset(n for n, id in enumerate(ids) if id in _BUILT_IN_DATES or re.search("[yd]", formats.get(id, "")))
 
 
@@ -188,11 +193,11 @@ def _value(cell: etree._Element, strings: Sequence[str], dates: frozenset[int], 
         return _inner(cell)
     value = next((e.text or "" for e in cell if local_name(e) == "v"), "")
     if kind == "s":
-        return strings[int(value)] if value.isdigit() and int(value) < len(strings) else ""
+        return strings[int(value)] if _number(value) is not None and int(value) < len(strings) else ""
     if kind == "b":
         return "yes" if value == "1" else "no"
     style = cell.get("s", "0")
-    if kind == "n" and value and style.isdigit() and int(style) in dates:
+    if kind == "n" and value and _number(style) in dates:
         return _date(value, old_epoch)
     if kind == "n" and "." in value:
         try:

@@ -109,3 +109,10 @@ def test_the_table_of_a_recognizer() -> None:
     found = ocr._lines(told + "garbage\n5\t1\n")
     assert [(line.text, line.block) for line in found] == [("红楼梦 a b", 1), ("x", 3)]
     assert (found[0].x0, found[0].x1, found[0].height) == (10, 110, 12)
+
+
+def test_signs_behind_ideographs_are_as_wide_as_they() -> None:
+    assert (
+        ocr._joined(["何", "地方", ".", "忽", "见", ",", "C", "3.5", ":", "好", "吗", "?", "a.b"])
+        == "何地方。忽见，C 3.5 : 好吗？a.b"
+    )
