@@ -79,3 +79,12 @@ def test_what_is_no_workbook_empty_or_a_bomb(tmp_path: Path) -> None:
         tables.parse_xlsx(bomb, "a.xlsx")
     far = office.xlsx(tmp_path / "d", {"One": '<row><c r="ZZZ1"><v>1</v></c><c r="B1"><v>2</v></c></row>'})
     assert tables.parse_xlsx(far, "a.xlsx").text == "One\n\n2"
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    rows = '<row><c r="A1" t="s"><v>²</v></c><c r="B1" s="²"><v>7</v></c></row><row><c r="A2"><v>words</v></c></row>'
+    styles = '<cellXfs><xf numFmtId="1²"/></cellXfs><numFmts><numFmt numFmtId="x" formatCode="yyyy"/></numFmts>'
+    path = office.xlsx(tmp_path / "a", {"S": rows}, styles=styles)
+    found = tables.parse_xlsx(path, "a.xlsx")
+    found.check()
+    assert found.text == "S\n\n7\n\nwords"
