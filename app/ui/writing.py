@@ -37,7 +37,7 @@ class WritingPanel:
             return self.answer("begin", said)
 
         def look_in(said: Any) -> Payload:
-            return self.answer("open", said)
+            return self.answer("look_in", said)
 
         def save(said: Any) -> Payload:
             return self.answer("save", said)
@@ -87,7 +87,7 @@ class WritingPanel:
         made = self._desk.new_draft(owner, str(said.get("title", "")), document_ids=documents, language=language)
         return self._shown(owner, made)
 
-    def _open(self, owner: str, said: Payload) -> Payload:
+    def _look_in(self, owner: str, said: Payload) -> Payload:
         return self._shown(owner, self._desk.draft(owner, _id(said, "id")))
 
     def _save(self, owner: str, said: Payload) -> Payload:
