@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.commands.common import local_engines
 from app.library.store import Library
-from app.reading.desk import Desk
+from app.reading.desk import ENDED, Desk
 from app.reading.making.template import shipped
 from app.reading.runner import Runner
 from app.settings import Settings
@@ -60,6 +60,7 @@ def measure(desk: Desk, given: argparse.Namespace) -> dict[str, object]:
     valid = resolved = runs = 0
     used: Counter[str] = Counter()
     with Runner(desk) as runner:
+        runner.start()
         for number, (turn, template) in enumerate(itertools.product(itertools.count(), shipped().values())):
             if runs == given.runs or time.perf_counter() - begun > given.seconds:
                 break
@@ -67,7 +68,9 @@ def measure(desk: Desk, given: argparse.Namespace) -> dict[str, object]:
             document = documents[(number + turn) % len(documents)]
             start = time.perf_counter()
             run = desk.make(OWNER, template.id, [document], parts=1, window=given.window, tokens=given.tokens)
-            runner.run_until([run.job_id])
+            # one runner for all: it would end its engine with each
+            while desk.jobs.get(None, run.job_id).state not in ENDED:
+                time.sleep(0.05)
             seconds.append(time.perf_counter() - start)
             runs += 1
             used[template.id] += 1
