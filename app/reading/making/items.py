@@ -22,6 +22,8 @@ from engine import schema
 
 EVIDENCE_LIMIT = 12
 ALSO_LIMIT = 4
+# in a property of what was collected and nobody described
+NOTHING = "–"
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)*\s?%?")
 
 
@@ -70,6 +72,20 @@ def placed(items: Sequence[dict[str, Any]], window: Window, text: str, names: Se
     return made
 
 
+def collected(template: Template, items: Sequence[dict[str, Any]], window: Window, text: str) -> list[dict[str, Any]]:
+    """The items, and one for everything in the window that the template collects and none of them names."""
+    if template.collect is None or template.only is None:
+        return list(items)
+    made = list(items)
+    for unit in window.units:
+        said = text[unit.start : unit.end]
+        evidence = {"document": window.document, "start": unit.start, "end": unit.end, "text": said}
+        for found in dict.fromkeys(match[0].strip() for match in re.finditer(template.only, said)):
+            rest = {name: NOTHING for name in template.last["properties"]}
+            made.append({**rest, template.collect: found, "evidence": [evidence]})
+    return made
+
+
 def rested(items: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Items of a join with the places of the items that they rest on, and the numbers they say that stand nowhere."""
     made = []
@@ -97,7 +113,10 @@ def joined(template: Template, parts: Iterable[Sequence[dict[str, Any]]]) -> lis
         one = found[key]
         one["evidence"] = _united([one["evidence"], item["evidence"]])
         for name, value in item.items():
-            if name in template.merge or not isinstance(value, str) or value == one.get(name):
+            if name in template.merge or not isinstance(value, str) or value in (one.get(name), NOTHING):
+                continue
+            if one.get(name) == NOTHING:
+                one[name] = value
                 continue
             also = one.setdefault("also", {}).setdefault(name, [])
             if value not in also and len(also) < ALSO_LIMIT:

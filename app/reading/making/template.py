@@ -3,6 +3,7 @@
 id: letters, digits and hyphens · group: of the list it stands in · title, about, prompt: {"en", "zh"} · item: the JSON
 Schema of one item (an object; the place is added to it) · items: [least, most] a step · view: one of VIEWS ·
 over: "windows" or "chapters" of the text · only: a regular expression: only sentences that hold it are shown ·
+collect: a property into which everything that ``only`` finds is taken, whether a model names it or not ·
 names: properties whose value must stand at the place · merge: properties that make two items one ·
 join: {"prompt", "item", "items", "sources": [least, most]}: a last step over all items, numbered ·
 inputs: what the person chooses, [{"id", "title", "kind": "text" | "number" | "choice" | "list", "default", …}] ·
@@ -39,6 +40,7 @@ AT, FROM = "at", "from"
 _KNOWN = {
     "id", "group", "title", "about", "prompt", "item", "items", "view", "over", "only", "names", "merge", "join",
     "inputs", "tokens", "order",
+    "collect",
 }  # fmt: skip
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 _SLOT = re.compile(r"\{([a-z_]+)\}")
@@ -80,6 +82,7 @@ class Template:
     view: View
     over: Over
     only: str | None
+    collect: str | None
     names: tuple[str, ...]
     merge: tuple[str, ...]
     join: Join | None
@@ -165,6 +168,7 @@ def read(source: Any, *, own: bool = False) -> Template:
         view=cast(View, check.one_of(source, "view", VIEWS, "list")),
         over=cast(Over, check.one_of(source, "over", get_args(Over), "windows")),
         only=check.expression(source, "only"),
+        collect=source.get("collect"),
         names=(),
         merge=(),
         join=None if join is None else check.join(join, ids, defaults),
@@ -173,6 +177,8 @@ def read(source: Any, *, own: bool = False) -> Template:
         source=source,
         own=own,
     )
+    if made.collect is not None and (made.only is None or made.collect not in made.last["properties"]):
+        raise check.wrong("collect", "it names a property of the item, and needs `only`")
     names, merge = check.names(source, "names", made.last), check.names(source, "merge", made.item)
     made = replace(made, names=names, merge=merge)
     for join_step in (False, True) if made.join is not None else (False,):

@@ -65,7 +65,7 @@ def units(text: str, paragraphs: Sequence[Paragraph], chapters: Sequence[Chapter
     found = []
     for paragraph in paragraphs:
         number = bisect_right(starts, paragraph.start) - 1
-        if number >= 0 and chapters[number].kind != "body" and paragraph.start < chapters[number].end:
+        if number >= 0 and not chapters[number].is_read and paragraph.start < chapters[number].end:
             continue
         found += [Unit(start, end, number) for start, end in sentences(text, paragraph.start, paragraph.end)]
     return found

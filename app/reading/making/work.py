@@ -205,7 +205,8 @@ class _Maker:
             return done, []
         names = self._template.names if self._template.join is None else ()
         placed = making.placed(items, window, text, names)
-        return done, [self._checked(item, document) for item in placed]
+        checked = [self._checked(item, document) for item in placed]
+        return done, making.collected(self._template, checked, window, text)
 
     def _answered(
         self, engine: Engine, step: StepRecord, shown: str, count: int, name: str

@@ -255,6 +255,16 @@ def test_the_comparison_is_a_row_a_document(desk: Desk, machine: Machine, made: 
     assert rows == [["Document", "data", "result"], ["Story", "cats", "–"]]
 
 
+def test_every_figure_is_collected_whatever_the_model_names(
+    desk: Desk, machine: Machine, made: Callable[..., int]
+) -> None:
+    machine.structured = lambda asked, _: {"items": [{"at": 1, "label": "Figure 1", "shows": "the cat"}]}
+    found = items(desk, made("figures"))
+    assert [one["label"] for one in found] == [f"Figure {n}" for n in range(1, 10)]
+    assert [one["shows"] for one in found[:2]] == ["the cat", "–"]
+    assert all(one["label"] in one["evidence"][0]["text"] for one in found)
+
+
 def test_an_epub_is_one(tmp_path: Path) -> None:
     from app.reading.making.office import Heading, Text, epub
 

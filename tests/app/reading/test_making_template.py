@@ -62,6 +62,7 @@ def test_one_language_stands_for_the_other() -> None:
         ({"items": [0, 4]}, "items"),
         ({"only": "("}, "only"),
         ({"merge": ["nothing"]}, "merge"),
+        ({"collect": "word"}, "collect"),
         ({"tokens": 7}, "tokens"),
         ({"item": {"type": "object", "properties": {"word": {"type": "string"}}}}, "item/items/items/word"),
         ({"item": {"type": "object", "properties": {"at": {"type": "boolean"}}}}, "item/at"),
