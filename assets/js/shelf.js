@@ -376,7 +376,7 @@
         }
         Lectern.shelf = value.ready ? items : null;
         // a first start: the welcome book is alone on the shelf, and open to questions
-        if (value.ready && !welcomed) {
+        if (value.ready && items.length && !welcomed) {
           welcomed = true;
           if (items.length === 1 && given.welcome.includes(items[0].sha256) && !seat.chosen.length && seat.thread === null) choose([items[0].id]);
         }
