@@ -156,6 +156,12 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="answer from the whole text, from passages found in it, or as measured best for the model (the default)",
     )
+    ask.add_argument(
+        "--quick",
+        action="store_true",
+        default=None,
+        help="take each document as it was read alone; nothing is read again, but they have not seen one another",
+    )
     for name, (kind, text) in SAMPLING.items():
         metavar = "N" if kind is int else "X"
         ask.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=text)
@@ -170,8 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
     refine.add_argument("--tokens", type=int, default=16384, metavar="N", help="how much of it; default 16384")
     refine.add_argument("--average", type=int, default=1600, metavar="N", help="keys a head on average; default 1600")
-    readings = command("readings", "List what is kept of all that was read, or check that it is sound.")
-    readings.add_argument("action", nargs="?", choices=["list", "check"], default="list")
+    readings = command("readings", "List what is kept of all that was read; pin it, check it, make it smaller.")
+    readings.add_argument("action", nargs="?", choices=["list", "pin", "unpin", "check", "compact"], default="list")
+    readings.add_argument("documents", nargs="*", metavar="DOC", type=_id, help="of `pin`: never evict these")
     readings.add_argument("--repair", action="store_true", help="remove what is bad, so that it is read again")
     return parser
 
@@ -299,6 +306,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     given = ("title", "authors", "year", "language", "identifiers", "encoding")
     if options.command == "edit" and not any(getattr(options, name) for name in given):
         parser.error("say what to correct: --title, --author, --year, --language, --identifier or --encoding")
+    if options.command == "readings" and (options.action in ("pin", "unpin")) != bool(options.documents):
+        parser.error("`readings pin` and `readings unpin` take the ids of documents, the others none")
     if options.command == "readings" and options.repair and options.action != "check":
         parser.error("--repair goes with `readings check`")
     if options.command == "make" and sum(map(bool, (options.template, options.go_on, options.again))) != 1:

@@ -26,6 +26,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 # a page or two of the largest models
 LEAST_BUDGET = 100 * 10**6
 POLICIES = ("auto", "dense", "block", "vertical_slash")
+# of what the disk would have free without kept readings
+DEFAULT_SHARE = 0.5
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 FILE = "settings.json"
@@ -44,6 +46,8 @@ VARIABLES = {
     "readings_budget": "LECTERN_READINGS_BUDGET",
     "policy": "LECTERN_POLICY",
     "welcome": "LECTERN_WELCOME",
+    "readings_storage": "LECTERN_READINGS_STORAGE",
+    "read_ahead": "LECTERN_READ_AHEAD",
 }
 # what the page may set, and keeps in the home
 CHOSEN = ("model", "readings_budget", "policy")
@@ -53,8 +57,10 @@ CHOSEN = ("model", "readings_budget", "policy")
 class Settings:
     """home, cache: absolute folders; model: a name of the catalogue, a folder or a hub id; port: 0 takes a free one;
     space: running as a Hugging Face Space; language: of the interface, "auto" follows the browser; readings_budget:
-    bytes that kept readings may take, None for as much as the disk has; policy: how a long text is read, "auto" for the
-    model's own; welcome: whether a new shelf begins with the welcome book."""
+    bytes that kept readings may take, or, up to 1, their share of what the disk has free without them, None for all;
+    readings_storage: "exact", or "int8" for half the size; read_ahead: "on" reads what was dropped before it is asked
+    about, "off" only what somebody asks for; policy: how a long text is read, "auto" for the model's own; welcome:
+    whether a new shelf begins with the welcome book."""
 
     home: Path
     cache: Path
@@ -66,7 +72,9 @@ class Settings:
     device: str
     log_level: str
     language: str
-    readings_budget: int | None
+    readings_budget: int | float | None
+    readings_storage: str = "exact"
+    read_ahead: str = "on"
     policy: str = "auto"
     welcome: bool = True
 
@@ -102,7 +110,9 @@ class Settings:
             "device": lambda: "auto",
             "log_level": lambda: "info",
             "language": lambda: "auto",
-            "readings_budget": lambda: "none",
+            "readings_budget": lambda: f"{DEFAULT_SHARE:.0%}",
+            "readings_storage": lambda: "exact",
+            "read_ahead": lambda: "on",
             "policy": lambda: "auto",
             "welcome": lambda: "on",
         }
@@ -155,7 +165,9 @@ class Settings:
     @property
     def engine(self) -> dict[str, Any]:
         """What an engine of this machine is made with, besides its model's name."""
-        kept = {"readings": self.readings, "readings_limit": self.readings_budget}
+        size = self.readings_budget
+        kept = {"readings": self.readings, "storage": self.readings_storage}
+        kept |= {"readings_share": size} if isinstance(size, float) else {"readings_limit": size}
         kept |= {"policy": None if self.policy == "auto" else self.policy}
         return {"cache": self.cache, "dtype": self.dtype, "device": self.device, **kept}
 
@@ -250,15 +262,21 @@ def _language(value: Any) -> str:
     return language
 
 
-def _budget(value: Any) -> int | None:
-    """Bytes, of "20 GB" or a plain number."""
+def _budget(value: Any) -> int | float | None:
+    """Bytes, of "20 GB" or a plain number; a share of the disk, of "50%"."""
     text = str(value).strip().upper()
     if text == "NONE":
         return None
+    if share := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", text):
+        if not 0 < float(share[1]) <= 100:
+            raise ValueError("a share of the disk lies in 1%..100%")
+        return float(share[1]) / 100
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text)
     size = int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " ")) if found else 0
     if size < LEAST_BUDGET:
-        raise ValueError(f"give a size of at least {LEAST_BUDGET // 10**6} MB, such as 20GB, or none")
+        raise ValueError(
+            f"give a size of at least {LEAST_BUDGET // 10**6} MB, such as 20GB, a share such as 50%, or none"
+        )
     return size
 
 
@@ -282,4 +300,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "readings_budget": _budget,
     "policy": _one_of(*POLICIES),
     "welcome": _switch,
+    "readings_storage": _one_of("exact", "int8"),
+    "read_ahead": _one_of("on", "off"),
 }

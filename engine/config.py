@@ -46,8 +46,9 @@ class EngineConfig:
     ("equal time" shortens later chunks by what the first ones took), None for the device's default; threads: None for
     all cores; policy: how a prefill chooses its keys (``engine.sparsity.NAMES``), None for ``block`` where the model's
     budgets are known, else dense; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part
-    of identity; readings_limit: bytes that kept pages may take, None for as much as the disk has; storage: "int8" makes
-    the files of a reading smaller when it is finished (``engine.compact``), not part of identity; gaze: tell with each
+    of identity; readings_limit: bytes that kept pages may take, None for as much as the disk has; readings_share:
+    instead, their share of what the disk has free without them; storage: "int8" makes the files of a reading smaller
+    when it is finished (``engine.compact``), not part of identity; gaze: tell with each
     token of an answer where the model looked.
     """
 
@@ -65,6 +66,7 @@ class EngineConfig:
     policy: str | None = None
     temperature: Temperature = "none"
     readings_limit: int | None = None
+    readings_share: float | None = None
     storage: Storage = "exact"
     gaze: bool = True
 

@@ -181,11 +181,11 @@ class Blanks:
     def get(self, prompt: Prompt, cache: KVCache) -> Tensor:
         """[blocks of the prompt]; ``cache`` holds at least the prompt's documents."""
         digest = blake2b(digest_size=16)
-        for segment in prompt.segments[:-1]:
-            digest.update(len(segment.ids).to_bytes(8) + segment.ids.tobytes())
+        for start, segment in zip(prompt.starts, prompt.segments[:-1], strict=False):
+            digest.update(start.to_bytes(8) + len(segment.ids).to_bytes(8) + segment.ids.tobytes())
         key = digest.digest()
         if key not in self._kept:
-            documents = Prompt(segments=prompt.segments[:-1])
+            documents = Prompt(segments=prompt.segments[:-1], stride=prompt.stride)
             start = -(-documents.end // PAGE_TOKENS) * PAGE_TOKENS
             alone = KVCache(cache.shape)
             alone.extents = [extent for extent in cache.extents if extent.start < start]
@@ -211,14 +211,11 @@ class Layout:
         self.blocks = blocks_of(prompt.end)
         segments = torch.full((self.blocks,), -1, dtype=torch.int32)
         inner = torch.zeros(self.blocks, dtype=torch.int32)
-        position = 0
-        for number, segment in enumerate(prompt.segments):
-            position = -(-position // PAGE_TOKENS) * PAGE_TOKENS
+        for number, (position, segment) in enumerate(zip(prompt.starts, prompt.segments, strict=True)):
             first, last = position // BLOCK_TOKENS, blocks_of(position + len(segment.ids))
             if number:
                 segments[first:last] = number
             inner[first:last] = torch.arange(last - first, dtype=torch.int32)
-            position += len(segment.ids)
         self._segments, self._inner = segments, inner
         self._counted = segments >= 0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from engine import checkpoint, worker
-from engine.config import EngineConfig, default_device, default_dtype
+from engine.config import EngineConfig, Storage, default_device, default_dtype
 from engine.errors import EngineError, WorkerDied
 from engine.keptfile import Layout
 from engine.protocol import ChatFrame, Done, Encoding, Event, Loading, ModelInfo, Prompt, Sampling
@@ -23,6 +23,7 @@ from engine.tokenizer import Tokenizer
 
 CLOSE_SECONDS = 5.0
 DTYPES: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32", "bfloat16", "float16")
+STORAGES: tuple[Storage, ...] = ("exact", "int8")
 DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class LocalEngine:
         cache: Path,
         readings: Path | None,
         readings_limit: int | None = None,
+        readings_share: float | None = None,
+        storage: str = "exact",
         dtype: str = "auto",
         device: str = "auto",
         chunk_tokens: int | None = None,
@@ -47,7 +50,8 @@ class LocalEngine:
         self._name = name
         self._policy = policy
         self._cache = cache
-        self._readings, self._readings_limit = readings, readings_limit
+        self._readings, self._readings_limit, self._readings_share = readings, readings_limit, readings_share
+        self._storage = storage
         self._dtype, self._device = dtype, device
         self._chunk_tokens, self._threads = chunk_tokens, threads
         self._prepare_lock = threading.Lock()
@@ -253,6 +257,8 @@ class LocalEngine:
             policy=self._policy,
             temperature=info.temperature,
             readings_limit=self._readings_limit,
+            readings_share=self._readings_share,
+            storage=_one_of(STORAGES, self._storage),
         )
 
     def _buried(self) -> int | None:

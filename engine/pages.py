@@ -12,6 +12,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Event as Flag
@@ -31,6 +32,12 @@ from engine.survey import note_use
 from kernels.int8_kv import groups
 
 log = logging.getLogger(__name__)
+
+try:
+    VERSION = version("lectern")
+except PackageNotFoundError:
+    # run from its folder
+    VERSION = "unknown"
 
 # files whose mapping stays open between jobs, so that their checksums are verified once
 OPEN_FILES = 4096
@@ -235,7 +242,8 @@ class Pages:
             return b"", extent
         whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
         means = mean_keys(whole)
-        path, key = self.store.write(parent, extent.start, ids, _bytes(whole), _bytes(means), provenance=provenance)
+        made = provenance | {"version": VERSION}
+        path, key = self.store.write(parent, extent.start, ids, _bytes(whole), _bytes(means), provenance=made)
         if remap and self.shape.device.type == "cpu":
             # by the name alone, an older mapping of the same chunk would be found
             self._open.pop(path, None)

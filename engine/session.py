@@ -47,7 +47,8 @@ class Session:
             self._model = LanguageModel(self.config)
             store, folder, layout = None, self.config.readings, layout_of(self._model.shape)
             if folder is not None:
-                store = Store(folder, self.config.identity, layout, limit=self.config.readings_limit)
+                limit, share = self.config.readings_limit, self.config.readings_share
+                store = Store(folder, self.config.identity, layout, limit=limit, share=share)
                 store.sweep()
                 chunkplan.sweep(store)
             self._pages = Pages(self._model.shape, store)

@@ -78,14 +78,18 @@ class Store:
     """The kept pages of one identity (weights, tokenizer, dtype, DCA), in one folder.
 
     Any process may look; only the holder of the engine's lock writes. ``find`` sees what other processes commit.
-    limit: bytes that the folders of all identities in ``root`` may take together, None for as much as the disk has.
+    limit: bytes that the folders of all identities in ``root`` may take together, None for as much as the disk has;
+    share: instead, their share of what the disk has free without them.
     """
 
-    def __init__(self, root: Path, identity: str, layout: Layout, *, limit: int | None = None) -> None:
+    def __init__(
+        self, root: Path, identity: str, layout: Layout, *, limit: int | None = None, share: float | None = None
+    ) -> None:
         self.root = root
         self.folder = root / identity[:32]
         self.layout = layout
         self.limit = limit
+        self.share = share
         self.root_key = hashlib.sha256(identity.encode()).digest()
         self._children: dict[bytes, list[Piece]] = {}
         self._names: set[str] = set()
@@ -266,10 +270,11 @@ class Store:
     def _commit(self, path: Path, *parts: bytes | memoryview) -> None:
         needed = sum(memoryview(part).nbytes for part in parts)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.limit is not None:
+        if self.limit is not None or self.share is not None:
             taken = taken_bytes(self.root)
-            if taken + needed > self.limit:
-                raise ReadingsFull(needed, taken, self.limit)
+            limit = allowed_bytes(self.root, taken, self.share) if self.limit is None else self.limit
+            if taken + needed > limit:
+                raise ReadingsFull(needed, taken, limit)
         commit(path, *parts)
 
     def drop(self, path: Path, reason: str) -> None:
@@ -317,6 +322,13 @@ def taken_bytes(root: Path) -> int:
                 except FileNotFoundError:
                     continue
     return taken
+
+
+def allowed_bytes(root: Path, taken: int, share: float | None) -> int:
+    """What a share of the disk comes to: the same while readings grow, less as others fill the disk."""
+    while not root.exists():
+        root = root.parent
+    return int((taken + shutil.disk_usage(root).free) * (1.0 if share is None else share))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

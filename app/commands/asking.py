@@ -39,6 +39,10 @@ def read(settings: Settings, options: argparse.Namespace) -> int:
         with working(desk, job_ids) as (status, interrupted):
             for job_id in job_ids:
                 document_id = desk.jobs.get(None, job_id).document_id
+                assert document_id is not None
+                plan = desk.reading_room(OWNER, document_id)
+                if plan.evicts or plan.evicted_bytes:
+                    status.say(printable(plan.message))
                 item = next(one for one in desk.shelf(OWNER) if one.id == document_id)
                 for event in desk.follow(OWNER, job_id):
                     show(status, f"reading “{one_line(item.title)}”", event)
@@ -61,7 +65,9 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
             sampling=sampling(options),
             upto=limits(desk, options),
             mode=options.mode,
+            quick=options.quick,
         )
+        quick = bool(desk.jobs.get(None, run.job_id).payload.get("quick"))
         written = ""
         with working(desk, [run.job_id]) as (status, interrupted):
             for event in desk.follow(OWNER, run.job_id):
@@ -86,7 +92,7 @@ def ask(settings: Settings, options: argparse.Namespace) -> int:
                 complain(str(end["error"]))
                 return 1
             if options.json:
-                print_json({**_turn_row(turn), "documents": thread.document_ids, "thread": thread.id})
+                print_json({**_turn_row(turn), "quick": quick, "documents": thread.document_ids, "thread": thread.id})
             else:
                 for line in _passages(turn):
                     status.say(line)

@@ -87,15 +87,16 @@ class Jobs:
         with self.library.read() as db:
             return [_record(row) for row in db.query(query + "ORDER BY id", parameters)]
 
-    def claim(self) -> JobRecord | None:
-        """Start the job that waits with the highest priority, the oldest of them; no other claim gets it."""
+    def claim(self, *, least: int = 0) -> JobRecord | None:
+        """Start the job that waits with the highest priority, from ``least`` on, the oldest of them; no other claim
+        gets it."""
         with self.library.write() as db:
             found = list(
                 db.query(
                     "UPDATE jobs SET state = 'running', started = ?, finished = NULL, error = NULL, stop_requested = 0 "
-                    "WHERE id = (SELECT id FROM jobs WHERE state = 'waiting' ORDER BY priority DESC, queued, id "
-                    f"LIMIT 1) RETURNING {_COLUMNS}",
-                    [now()],
+                    "WHERE id = (SELECT id FROM jobs WHERE state = 'waiting' AND priority >= ? "
+                    f"ORDER BY priority DESC, queued, id LIMIT 1) RETURNING {_COLUMNS}",
+                    [now(), least],
                 )
             )
             return _record(found[0]) if found else None

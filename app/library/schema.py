@@ -396,3 +396,9 @@ def _gaze(db: Database) -> None:
 def _drafts(db: Database) -> None:
     for statement in DRAFTS:
         db.execute(statement)
+
+
+@MIGRATIONS(name="0060_pins")
+def _pins(db: Database) -> None:
+    # what was read of a pinned document is never evicted
+    db.execute("ALTER TABLE documents ADD COLUMN pinned_at TEXT")

@@ -46,13 +46,16 @@ class Asked:
         sampling: Sampling,
         *,
         upto: Mapping[int, int] | None = None,
+        thread_id: int | None = None,
+        quick: bool = False,
     ) -> None:
-        """upto: by document, the offset from which on nothing of it is read, found or told, nor what knew more."""
+        """upto: by document, the offset from which on nothing of it is read, found or told, nor what knew more;
+        quick: the whole takes each document as it was read alone."""
         self._desk, self._engine = desk, engine
         self._upto = upto or {}
         self._documents, self._question = documents, question
         self._before = prompts.within(before, self._upto)
-        self._sampling = sampling
+        self._sampling, self._thread_id, self._quick = sampling, thread_id, quick
         self._space = desk.space(engine, owner_id)
         self._sources = [Source(desk.library, document) for document in documents]
 
@@ -62,8 +65,9 @@ class Asked:
         None if that was stopped. Raises RoomExceeded, EngineError, LibraryError.
         """
         whole = prompts.build_prompt(
-            self._engine, self._desk.library, self._documents, self._before, self._question, upto=self._upto
-        )
+            self._engine, self._desk.library, self._documents, self._before, self._question,
+            upto=self._upto, thread_id=self._thread_id, quick=self._quick,
+        )  # fmt: skip
         plan = self._space.prompt(whole, self._documents, self._sampling)
         used = choose(mode, self._engine.model, self._question, plan.needed, fits=plan.fits)
         if used == "reread":
@@ -71,6 +75,9 @@ class Asked:
             if finder != "text" and not plan.fits:
                 # who cannot hold the whole cannot look at it
                 finder = "text"
+            if finder != "text":
+                # looking reads what is not read yet
+                self._desk.storage.make_way(self._space.way(plan, whole))
             found = self._find(finder, whole, tell)
             if found is None:
                 return None

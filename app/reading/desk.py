@@ -33,18 +33,18 @@ from app.reading import prompt as prompts
 from app.reading.conversations import Conversations
 from app.reading.engines import EngineFactory, Engines
 from app.reading.finder import Cuts
+from app.reading.keeping import Keeping
 from app.reading.making.desk import Making
 from app.reading.marginalia import Marginalia
 from app.reading.plan import Plan
 from app.reading.quotes import Quotes
 from app.reading.rereading import Mode
-from app.reading.room import Room
 from app.reading.shelf import ShelfItem, shelf_item
+from app.reading.storage import Storage
 from app.reading.surroundings import Surroundings, look
 from app.reading.writing.desk import WritingDesk
 from app.settings import Settings
 from engine.protocol import Engine, ModelInfo, Sampling
-from engine.snapshots import taken_bytes
 
 # the queue: a question comes before every reading, a reading that somebody waits for before one in the background
 BACKGROUND = 0
@@ -65,7 +65,7 @@ class Run:
     turn_id: int
 
 
-class Desk(Conversations, Making, WritingDesk, Marginalia):
+class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
     """``engine`` makes an engine from a model's name; ``settings.model`` is the one that this desk asks."""
 
     def __init__(self, settings: Settings, library: Library, engine: EngineFactory) -> None:
@@ -79,6 +79,7 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
         self.artefacts = Artefacts(library)
         self.cuts = Cuts()
         self.drafts = Drafts(library)
+        self.storage = Storage(lambda: self.settings, library)
         self._owners: dict[str, int] = {}
         self._counting = threading.Lock()
         self._surroundings: Surroundings | None = None
@@ -146,7 +147,8 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
         engine = self.engines.ready(self.settings.model)
         if engine is not None:
             self._count(engine, added.document)
-        if not added.already or not self._begun(owner_id, added.document.id):
+        ahead = self.settings.read_ahead == "on"
+        if ahead and (not added.already or not self._begun(owner_id, added.document.id)):
             self.jobs.enqueue(owner_id, "read", {}, priority=BACKGROUND, document_id=added.document.id)
         return added
 
@@ -237,6 +239,8 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
         thread_id: int | None = None,
         question: str = "",
         sampling: Sampling | None = None,
+        *,
+        quick: bool = False,
     ) -> Plan:
         """Whether a question over these documents fits, before anyone waits for it. Of a thread, its own documents.
 
@@ -250,7 +254,8 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
             turns = self.conversations.turns(thread_id)
         documents = self.chosen(owner_id, document_ids)
         upto = self.allowed(owner_id, documents)
-        return self.space(engine, owner_id).question(documents, turns, question, sampling or Sampling(), upto)
+        room = self.space(engine, owner_id)
+        return room.question(documents, turns, question, sampling or Sampling(), upto, quick=quick)
 
     def ask(
         self,
@@ -263,12 +268,15 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
         sampling: Sampling | None = None,
         upto: Mapping[int, int] | None = None,
         mode: Mode = "auto",
+        quick: bool | None = None,
     ) -> Run:
         """Queue a question: the next turn of a thread, or the first of a new one over ``document_ids``, which stand
         in its prompt by their ids. A thread keeps the documents it began with. ``instead_of`` a turn of the thread,
         the question begins a branch beside it. ``upto``: by document, the offset before which this question is
         answered; where the owner has read less, that counts. mode: answer from the "whole", from passages found
-        ("reread"), or as measured best for the model ("auto").
+        ("reread"), or as measured best for the model ("auto"). quick: take each document as it was read alone, so that
+        none is read again for the company it is in; what they saw of one another is lost. None: as the conversation
+        went so far.
 
         Raises QuestionEmpty, NothingChosen, NotFound, and RoomExceeded as far as it can be told at once.
         """
@@ -285,11 +293,16 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
                 turns = self.conversations.branch(instead_of)[:-1]
         documents = self.chosen(owner_id, document_ids or ())
         allowed = self.allowed(owner_id, documents, upto)
+        quick = self.was_quick(owner_id, thread_id) if quick is None else quick
+        if quick and mode == "auto":
+            # who chooses how the books are opened wants them opened
+            mode = "whole"
         engine = self.engines.ready(self.settings.model)
         if engine is not None and mode == "whole":
             # passages always fit
-            self.space(engine, owner_id).question(documents, turns, question, sampling, allowed).check()
+            self.space(engine, owner_id).question(documents, turns, question, sampling, allowed, quick=quick).check()
         payload: dict[str, Any] = {"model": self.settings.model, "sampling": asdict(sampling), "mode": mode}
+        payload["quick"] = quick
         with self.library.write():
             if thread_id is None:
                 ids = [one.id for one in documents]
@@ -335,18 +348,6 @@ class Desk(Conversations, Making, WritingDesk, Marginalia):
         if found is None:
             found = self._owners[owner] = self.library.owner(owner)
         return found
-
-    def space(self, engine: Engine, owner_id: int) -> Room:
-        memory = self.machine().memory_for(engine.model)
-        budget = self.settings.readings_budget
-        return Room(
-            engine=engine,
-            library=self.library,
-            home=self.settings.home,
-            owner_id=owner_id,
-            memory=memory,
-            readings_free=None if budget is None else max(0, budget - taken_bytes(self.settings.readings)),
-        )
 
     def _all_owners(self) -> list[int]:
         with self.library.read() as db:

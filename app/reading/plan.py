@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.errors import RoomExceeded
+from app.reading.storage import DISK_RESERVE
 from engine.protocol import PAGE_TOKENS, ModelInfo
 
 # an answer shorter than this is not worth a reading: a context must leave room for it
 LEAST_ANSWER = 256
-# left for the library and for other programs
-DISK_RESERVE = 256 * 2**20
 # of the memory: the rest is for activations and other programs
 MEMORY_SHARE = 0.85
+
+# titles named of those that make way
+SHOWN = 5
 
 Bound = Literal["model", "memory", "disk", "budget"]
 
@@ -40,7 +42,8 @@ class Plan:
     of what kept readings may take; bound: which of these that is. kept: read already; to_read: to be read before the
     answer begins. answer: tokens left for the answer, at most those asked for. seconds_left: the reading's, None if
     none was ever measured.
-    message: one sentence for the reader, whether it fits or not. estimated: a document was not tokenized yet.
+    message: one sentence for the reader, whether it fits or not. estimated: a document was not tokenized yet. evicts,
+    evicted_bytes: titles of what was not used for long and would make way.
     """
 
     tokens: int
@@ -60,6 +63,8 @@ class Plan:
     seconds_left: float | None
     documents: tuple[Part, ...]
     estimated: bool = False
+    evicts: tuple[str, ...] = ()
+    evicted_bytes: int = 0
 
     @property
     def error(self) -> RoomExceeded | None:
@@ -87,18 +92,25 @@ def plan(
     memory: int | None = None,
     speed: float | None = None,
     estimated: bool = False,
+    end: int | None = None,
+    evicts: Sequence[str] = (),
+    evicted_bytes: int = 0,
 ) -> Plan:
     """opening, conversation, kept, answer: tokens; disk_free, readings_free, memory: bytes, of which the model takes
-    its share; speed: tokens a second."""
+    its share, the first two with what would make way; speed: tokens a second; end: of a prompt that is laid out
+    otherwise than segment after segment."""
     sizes = [opening, *(part.tokens for part in documents), conversation]
-    tokens, end = sum(sizes), 0
-    for size in sizes:
-        end = -(-end // PAGE_TOKENS) * PAGE_TOKENS + size
+    tokens = sum(sizes)
+    if end is None:
+        end = 0
+        for size in sizes:
+            end = -(-end // PAGE_TOKENS) * PAGE_TOKENS + size
     kept = min(kept, tokens)
     to_read = tokens - kept
 
+    # the positions skipped take no memory and no disk; what is kept already takes no more of the disk
     memory_limit = None if memory is None else _memory_limit(model, memory)
-    # what is kept already takes no more of the disk; the positions skipped take none
+    memory_limit = memory_limit and end - tokens + memory_limit
     disk_limit = None
     if disk_free is not None:
         disk_limit = kept + (end - tokens) + max(0, disk_free - DISK_RESERVE) // model.kv_bytes
@@ -128,10 +140,13 @@ def plan(
         to_read=to_read,
         answer=max(0, min(answer, limit - end)),
         fits=fits,
-        message=_message(tokens, to_read, end, model.window, seconds_left, estimated),
+        message=_message(tokens, to_read, end, model.window, seconds_left, estimated)
+        + _makes_way(evicts, evicted_bytes),
         seconds_left=seconds_left,
         documents=tuple(documents),
         estimated=estimated,
+        evicts=tuple(evicts),
+        evicted_bytes=evicted_bytes,
     )
     return made if fits else replace(made, message=str(made.error))
 
@@ -153,6 +168,13 @@ def _message(tokens: int, to_read: int, end: int, window: int, seconds_left: flo
     if end > window:
         said += f"; beyond the {window:,} that this model was trained on, so it may miss things"
     return said[0].upper() + said[1:] + "."
+
+
+def _makes_way(evicts: Sequence[str], size: int) -> str:
+    if not size:
+        return ""
+    what = f": {', '.join(evicts[:SHOWN])}{' and others' if len(evicts) > SHOWN else ''}" if evicts else ""
+    return f" What was not used for the longest makes way for it ({size / 1e6:,.0f} MB{what})."
 
 
 def duration(seconds: float) -> str:

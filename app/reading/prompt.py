@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from app.library.records import DocumentRecord, Tokenization, TurnRecord
 from app.library.store import Library
@@ -97,10 +98,10 @@ def opening_segment(frame: ChatFrame) -> Segment:
     return Segment(name="opening", ids=frame.opening)
 
 
-def reading_prompt(engine: Engine, library: Library, document: DocumentRecord) -> Prompt:
+def reading_prompt(engine: Engine, library: Library, document: DocumentRecord, *, freeze: bool = True) -> Prompt:
     """A document alone: the beginning of every conversation that begins with it."""
     frame = engine.frame(SYSTEM)
-    return Prompt(segments=(opening_segment(frame), document_segment(engine, library, document)))
+    return Prompt(segments=(opening_segment(frame), document_segment(engine, library, document, freeze=freeze)))
 
 
 def document_parts(engine: Engine, library: Library, document: DocumentRecord) -> tuple[Prompt, Prompt]:
@@ -119,17 +120,24 @@ def build_prompt(
     *,
     freeze: bool = True,
     upto: Mapping[int, int] | None = None,
+    thread_id: int | None = None,
+    quick: bool = False,
 ) -> Prompt:
     """The whole context of a question. ``turns`` are those before it; the ones without an answer are left out.
 
-    ``upto``: by document, the offset from which on nothing of it is told, nor any earlier answer that knew more.
+    ``upto``: by document, the offset from which on nothing of it is told, nor any earlier answer that knew more. quick:
+    of several documents, each as it was read alone, instead of each behind those before it.
     """
-    frame, upto = engine.frame(SYSTEM), upto or {}
+    frame, model, upto = engine.frame(SYSTEM), engine.model, upto or {}
     segments = [opening_segment(frame)]
-    segments += [document_segment(engine, library, one, freeze=freeze, upto=upto.get(one.id)) for one in documents]
+    texts = [document_segment(engine, library, one, freeze=freeze, upto=upto.get(one.id)) for one in documents]
+    # one document alone is the same either way
+    composed = quick and len(texts) > 1
+    segments += [replace(segment, alone=True) for segment in texts] if composed else texts
     turns = within(turns, upto)
-    segments.append(Segment(name="conversation", ids=conversation_ids(engine, frame, turns, question)))
-    return Prompt(segments=tuple(segments))
+    name = "conversation" if thread_id is None else f"conversation:{thread_id}"
+    segments.append(Segment(name=name, ids=conversation_ids(engine, frame, turns, question)))
+    return Prompt(segments=tuple(segments), stride=model.chunk_size - model.local_size if composed else 0)
 
 
 def conversation_ids(engine: Engine, frame: ChatFrame, turns: Iterable[TurnRecord], question: str) -> array[int]:

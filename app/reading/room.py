@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.library.records import DocumentRecord, TurnRecord
 from app.library.store import Library
 from app.reading import prompt as prompts
-from app.reading.plan import Part, Plan, plan
+from app.reading.engines import Keeper
+from app.reading.plan import KEPT_SHARE, Part, Plan, plan
+from app.reading.storage import Storage, Way
 from engine.protocol import Engine, Prompt, Sampling
 
 # characters a token, where a text was not tokenized yet
@@ -20,15 +20,13 @@ DENSE_LANGUAGES = ("zh", "ja", "ko")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """memory: bytes in which weights, keys and values must find place; readings_free: bytes that kept readings may
-    still take; None: not limited."""
+    """memory: bytes in which weights, keys and values must find place, None: not limited."""
 
     engine: Engine
     library: Library
-    home: Path
+    storage: Storage
     owner_id: int
     memory: int | None = None
-    readings_free: int | None = None
 
     def question(
         self,
@@ -37,12 +35,16 @@ class Room:
         question: str,
         sampling: Sampling,
         upto: Mapping[int, int] | None = None,
+        *,
+        quick: bool = False,
     ) -> Plan:
         """Quick, and changes nothing: documents that were never tokenized are estimated. ``upto``: as in a prompt."""
         tokenizer = self.engine.model.tokenizer
         counts = [self.library.token_count(one.text_sha256, tokenizer) for one in documents]
         if None not in counts:
-            built = prompts.build_prompt(self.engine, self.library, documents, turns, question, freeze=False, upto=upto)
+            built = prompts.build_prompt(
+                self.engine, self.library, documents, turns, question, freeze=False, upto=upto, quick=quick
+            )
             return self.prompt(built, documents, sampling)
         frame = self.engine.frame(prompts.SYSTEM)
         return self._plan(
@@ -67,7 +69,16 @@ class Room:
             conversation=sum(len(segment.ids) for segment in rest[len(parts) :]),
             kept=self.engine.kept(built),
             sampling=sampling,
+            built=built,
         )
+
+    def way(self, made: Plan, built: Prompt) -> Way:
+        """What makes way for a plan's reading and answer."""
+        return self._way(made.to_read + made.answer, built)
+
+    def _way(self, tokens: int, built: Prompt | None) -> Way:
+        keep = self.engine.kept_files(built) if built is not None and isinstance(self.engine, Keeper) else []
+        return self.storage.way(int(tokens * self.engine.model.kv_bytes * KEPT_SHARE), keep)
 
     def _plan(
         self,
@@ -78,19 +89,27 @@ class Room:
         kept: int,
         sampling: Sampling | None,
         estimated: bool = False,
+        built: Prompt | None = None,
     ) -> Plan:
+        answer = 0 if sampling is None else sampling.max_tokens
+        tokens = opening + sum(part.tokens for part in documents) + conversation
+        way = self._way(tokens - min(kept, tokens) + answer, built)
+        disk, budget = way.space.disk_free, way.space.budget_free
         return plan(
             self.engine.model,
             opening=opening,
             documents=documents,
             conversation=conversation,
             kept=kept,
-            answer=0 if sampling is None else sampling.max_tokens,
-            disk_free=_free(self.home),
-            readings_free=self.readings_free,
+            answer=answer,
+            disk_free=None if disk is None else disk + way.freed,
+            readings_free=None if budget is None else budget + way.freed,
             memory=self.memory,
             speed=self._speed(),
             estimated=estimated,
+            end=None if built is None else built.end,
+            evicts=self.storage.named(self.owner_id, way.readings) if way.readings else (),
+            evicted_bytes=way.freed,
         )
 
     def _speed(self) -> float | None:
@@ -115,10 +134,3 @@ def _share(document: DocumentRecord, upto: Mapping[int, int] | None) -> float:
 def _estimate(document: DocumentRecord) -> int:
     dense = (document.language or "").split("-")[0] in DENSE_LANGUAGES
     return document.characters if dense else document.characters // CHARACTERS_A_TOKEN + 1
-
-
-def _free(home: Path) -> int | None:
-    try:
-        return shutil.disk_usage(home).free
-    except OSError:
-        return None

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from app.errors import JobNotFound, LecternError
 from app.library.records import JobRecord
 from app.library.search import index_pending
-from app.reading.desk import ENDED, Desk
+from app.reading.desk import BACKGROUND, ENDED, Desk
 from app.reading.making.work import make
 from app.reading.work import Ended, Interrupted, Orders, Telling, answer, read
 from app.reading.writing.work import write
@@ -168,7 +168,9 @@ class Runner:
                 return
             waiting = self._desk.jobs.requeue_orphans()
             log.info("working the queue; %d jobs go on", waiting)
-        job = self._desk.jobs.claim()
+        # what nobody asked for waits where nothing shall be read ahead
+        ahead = self._desk.settings.read_ahead == "on"
+        job = self._desk.jobs.claim(least=BACKGROUND if ahead else BACKGROUND + 1)
         if job is not None:
             self._do(job)
         elif until is not None or not self._prepare():

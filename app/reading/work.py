@@ -228,8 +228,11 @@ def read(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
         note.save()
         desk.jobs.progress(job.id, done=prompt.tokens, total=prompt.tokens, reused=prompt.tokens)
         return Ended(state="done", finish="stop", tokens=_all_reused(prompt), seconds={})
-    desk.space(engine, job.owner_id).prompt(prompt, [document]).check()
+    room = desk.space(engine, job.owner_id)
+    plan = room.prompt(prompt, [document])
+    plan.check()
     orders.over(engine)
+    desk.storage.make_way(room.way(plan, prompt))
     try:
         for event in told(engine.read(prompt), telling):
             if isinstance(event, Progress):
@@ -253,7 +256,10 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     engine = engine_of(desk, str(job.payload["model"]), telling, orders)
     sampling = _sampling(job.payload["sampling"])
     # as far as was allowed when it was asked
-    asked = Asked(desk, engine, job.owner_id, documents, before, turn.question, sampling, upto=turn.upto)
+    asked = Asked(
+        desk, engine, job.owner_id, documents, before, turn.question, sampling,
+        upto=turn.upto, thread_id=thread.id, quick=bool(job.payload.get("quick")),
+    )  # fmt: skip
     # an older Lectern's question says nothing of a mode
     orders.over(engine)
     pace = Pace()
@@ -261,6 +267,7 @@ def answer(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ende
     if ready is None:
         return telling.interrupted()
     prompt, plan = ready.prompt, ready.plan
+    desk.storage.make_way(desk.space(engine, job.owner_id).way(plan, prompt))
     telling.mode(ready.reading)
     telling.looking(ready.looks)
     try:

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from app.errors import LecternError, SettingInvalid
-from app.reading.kept import kept_files
-from app.readings import listed
-from app.settings import POLICIES
+from app.settings import DEFAULT_SHARE, POLICIES
 from app.ui import model
 from app.ui.notes import trouble
 from app.ui.panel import Payload, panel
@@ -80,7 +78,9 @@ def show(desk: Desk, said: Payload, *, space: bool) -> Payload:
         "offers": [_offer(one, settings.model, settings.cache) for one in around.offers],
         "policy": settings.policy,
         "policies": list(POLICIES),
-        "budget": settings.readings_budget,
+        # a share of the disk, which is the default, is told as what it comes to
+        "budget": settings.readings_budget if isinstance(settings.readings_budget, int) else None,
+        "limit": desk.storage.space().limit,
         "home": None if space else str(settings.home),
         "cache": None if space else str(settings.cache),
     }
@@ -93,8 +93,7 @@ def kept(desk: Desk, said: Payload, *, space: bool) -> Payload:
         return {}
     settings = desk.settings
     try:
-        known = kept_files(desk, owner) if model.ready(desk) else {}
-        rows = listed(settings.readings, known)
+        rows = desk.kept(owner)["rows"]
         disk = shutil.disk_usage(settings.home)
     except (LecternError, EngineError, OSError) as error:
         return {"note": trouble(error)}
@@ -117,7 +116,7 @@ def choose(desk: Desk, said: Payload, *, space: bool) -> Payload:
         return {}
     values: dict[str, Any] = {name: said[name] for name in ("model", "policy") if isinstance(said.get(name), str)}
     if "budget" in said:
-        values["readings_budget"] = "none" if said["budget"] is None else str(said["budget"])
+        values["readings_budget"] = f"{DEFAULT_SHARE:.0%}" if said["budget"] is None else str(said["budget"])
     try:
         desk.choose(**values)
     except Exception as error:

@@ -134,7 +134,7 @@
       else {
         parts.push(h("p", { class: "fine" }, t("settings.recall_hint")), h("div", { class: "table-scroll", tabindex: "0", role: "region", aria: { label: t("settings.kept") } }, h("table", { class: "kept" },
           h("thead", {}, h("tr", {}, ["kept_what", "kept_tokens", "kept_size", "kept_policy", "kept_recall"].map((name) => h("th", { scope: "col" }, t(`settings.${name}`))))),
-          h("tbody", {}, kept.rows.map((one) => h("tr", {}, h("th", { scope: "row" }, one.documents.length ? Lectern.list(one.documents.map((book) => book.title)) : t("settings.kept_other")),
+          h("tbody", {}, kept.rows.map((one) => h("tr", {}, h("th", { scope: "row" }, one.documents.length ? Lectern.list(one.documents.map((book) => book.title)) : one.conversation ? one.conversation.title : t("settings.kept_other")),
             h("td", {}, Lectern.tokens(one.tokens)), h("td", {}, Lectern.bytes(one.bytes)), h("td", {}, one.policies.map((name) => (Lectern.known(`settings.how_${name}`) ? t(`settings.how_${name}`) : name)).join(t("list.separator"))),
             h("td", {}, one.recall === null ? "–" : Lectern.number(one.recall, { style: "percent" }))))))));
       }
@@ -147,7 +147,7 @@
       if (!kept.sizes) return [h("p", {}, t("space.temporary"))];
       const names = Object.keys(kept.sizes), all = names.reduce((sum, name) => sum + kept.sizes[name], 0) + kept.free;
       const gigabytes = (count) => Math.round(count / 1e8) / 10;
-      const field = h("input", { id: "set-budget", type: "number", min: 0.1, step: 0.1, class: "text-box short", value: value.budget === null ? "" : gigabytes(value.budget), placeholder: t("settings.budget_none"), data: { focus: "budget" },
+      const field = h("input", { id: "set-budget", type: "number", min: 0.1, step: 0.1, class: "text-box short", value: value.budget === null ? "" : gigabytes(value.budget), placeholder: value.limit === null ? t("settings.budget_none") : String(gigabytes(value.limit)), data: { focus: "budget" },
         onchange: (event) => change({ budget: event.target.value === "" ? null : Math.round(Number(event.target.value) * 1e9) }) });
       return [
         h("div", { class: "stack", role: "img", aria: { label: t("settings.sizes") } }, names.map((name) => h("span", { class: `of-${name}`, style: { width: (kept.sizes[name] / all) * 100 + "%" } }))),

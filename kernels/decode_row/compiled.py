@@ -300,16 +300,16 @@ def attend(
                     queries[runs[run, KIND], head], wide_key[:keys], wide_value[:keys], top[piece, head],
                     mass[piece, head], acc[piece, head], scores, rows,
                 )  # fmt: skip
-                continue
-            address = runs[run, ADDRESS] + size * (
-                layer * runs[run, LAYER] + head * runs[run, HEAD] + np.int64(begin) * dim
-            )
-            key = carray(pointer(address), (keys, dim), like.dtype)
-            value = carray(pointer(address + size * runs[run, VALUES]), (keys, dim), like.dtype)
-            attend_unit(
-                queries[runs[run, KIND], head], key, value, top[piece, head], mass[piece, head], acc[piece, head],
-                scores, rows,
-            )  # fmt: skip
+            else:
+                address = runs[run, ADDRESS] + size * (
+                    layer * runs[run, LAYER] + head * runs[run, HEAD] + np.int64(begin) * dim
+                )
+                key = carray(pointer(address), (keys, dim), like.dtype)
+                value = carray(pointer(address + size * runs[run, VALUES]), (keys, dim), like.dtype)
+                attend_unit(
+                    queries[runs[run, KIND], head], key, value, top[piece, head], mass[piece, head],
+                    acc[piece, head], scores, rows,
+                )  # fmt: skip
             if watched.shape[0]:
                 for member in range(group):
                     query = head * group + member

@@ -44,8 +44,13 @@ def dequantize(codes: Tensor, steps: Tensor, group: int, dtype: torch.dtype) -> 
     if steps.shape != (*codes.shape[:-2], groups(tokens, group), 2, dim) or codes.dtype is not torch.int8:
         raise ValueError(f"steps {tuple(steps.shape)} are not those of {tuple(codes.shape)} in groups of {group}")
     out = torch.empty(codes.shape, dtype=dtype, device=codes.device)
-    for number, first in enumerate(range(0, tokens, group)):
-        part = codes[..., first : first + group, :].float()
-        step, centre = steps[..., number, :1, :], steps[..., number, 1:, :]
-        out[..., first : first + group, :] = part.mul_(step).add_(centre)
+    # all whole groups at once, and the last one
+    whole = tokens // group
+    for first, last in ((0, whole), (whole, groups(tokens, group))):
+        if first < last:
+            part = slice(first * group, last * group)
+            size = min(group, tokens - first * group)
+            step, centre = steps[..., first:last, :1, :], steps[..., first:last, 1:, :]
+            codes_of = torch.unflatten(codes[..., part, :], -2, (last - first, size)).float()
+            out[..., part, :] = codes_of.mul_(step).add_(centre).flatten(-3, -2)
     return out

@@ -35,7 +35,9 @@ def test_defaults(tmp_path: Path) -> None:
         device="auto",
         log_level="info",
         language="auto",
-        readings_budget=None,
+        readings_budget=0.5,
+        readings_storage="exact",
+        read_ahead="on",
     )
     assert settings.cache.is_absolute() and "lectern" in settings.cache.parts
 
@@ -57,6 +59,8 @@ GIVEN = {
     "log_level": ("DEBUG", "error"),
     "language": ("de", "zh-CN"),
     "readings_budget": ("300000000", 500_000_000),
+    "readings_storage": ("int8", "exact"),
+    "read_ahead": ("off", "on"),
 }
 
 
@@ -90,9 +94,9 @@ def test_every_setting_has_its_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "size"), [("20GB", 20 * 10**9), ("1.5 t", 15 * 10**11), ("100mb", 10**8), ("none", None)]
+    ("said", "size"), [("20GB", 20 * 10**9), ("1.5 t", 15 * 10**11), ("100mb", 10**8), ("none", None), ("30 %", 0.3)]
 )
-def test_sizes(tmp_path: Path, said: str, size: int | None) -> None:
+def test_sizes(tmp_path: Path, said: str, size: float | None) -> None:
     assert Settings.load({"home": tmp_path}, {"LECTERN_READINGS_BUDGET": said}).readings_budget == size
 
 
@@ -115,6 +119,10 @@ BAD = [
     ("language", "english please", "en or zh-CN"),
     ("readings_budget", "much", "such as 20GB"),
     ("readings_budget", "10", "at least 100 MB"),
+    ("readings_budget", "0%", "1%..100%"),
+    ("readings_budget", "120%", "1%..100%"),
+    ("readings_storage", "int4", "exact, int8"),
+    ("read_ahead", "maybe", "on, off"),
     ("home", " ", "name a folder"),
     ("home", "a\0b", "name a folder"),
 ]

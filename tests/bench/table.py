@@ -6,14 +6,19 @@ import re
 from typing import Any
 
 from tests.bench import rows
+from tests.bench.table_kept import kept_tables
 
 BEGIN, END = "<!-- table: python -m tests.bench.table -->", "<!-- end of table -->"
 
 
-def latest(op: str, *keys: str) -> list[dict[str, Any]]:
-    """The newest row for every value of ``keys``, in order of those."""
-    newest = {tuple(row[key] for key in keys): row for row in rows.rows(op)}
-    return [newest[key] for key in sorted(newest)]
+def latest(op: str, *keys: str, missing: str = "") -> list[dict[str, Any]]:
+    """The newest row for every value of ``keys``, in order of those; ``missing`` stands for one that a row lacks."""
+    newest = {tuple(_sorted(row.get(key, missing)) for key in keys): row for row in rows.rows(op)}
+    return [dict.fromkeys(keys, missing) | newest[key] for key in sorted(newest)]
+
+
+def _sorted(value: Any) -> str:
+    return f"{value:012}" if isinstance(value, int) else str(value)
 
 
 def engine_table() -> list[str]:
@@ -149,6 +154,7 @@ def main() -> None:
     table = "\n".join(
         ["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table(), *page_table()]
     )
+    table = "\n".join([table, *kept_tables(latest)])
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     path.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL), "utf-8")
 

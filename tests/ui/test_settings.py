@@ -95,7 +95,9 @@ def test_the_budget_and_the_policy_reach_the_engine(desk: Desk) -> None:
     assert before is not None and desk.engines.ready(desk.settings.model) is not before
     assert settings.choose(desk, {"budget": None}, space=False)["budget"] is None
     kept = json.loads((desk.settings.home / "settings.json").read_text())
-    assert kept == {"readings_budget": "none", "policy": "dense"}
+    # nothing said is the default, a share of the disk, told as what it comes to
+    assert kept == {"readings_budget": "50%", "policy": "dense"}
+    assert settings.show(desk, {}, space=False)["limit"] == desk.storage.space().limit
 
 
 @pytest.mark.parametrize("said", [{"budget": 5}, {"policy": "clever"}, {"model": "  "}])

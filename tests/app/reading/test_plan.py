@@ -65,6 +65,17 @@ def test_kept_readings_take_no_more_than_their_budget() -> None:
     assert make(readings_free=10**12).fits
 
 
+def test_what_makes_way_is_said() -> None:
+    made = make(evicts=["Old", "Older"], evicted_bytes=3_000_000)
+    assert made.message.endswith(" What was not used for the longest makes way for it (3 MB: Old, Older).")
+    assert make(evicts=list("abcdefg"), evicted_bytes=1).message.endswith("a, b, c, d, e and others).")
+
+
+def test_positions_skipped_take_no_room() -> None:
+    wide = make(end=200_000, memory=10**9, disk_free=10**9, readings_free=600_000_000)
+    assert wide.fits and (wide.end, wide.bound) == (200_000, "budget")
+
+
 def test_the_disk_holds_what_is_not_kept_yet() -> None:
     free = DISK_RESERVE + 10_000 * 10_000
     full = make(disk_free=free)
@@ -79,7 +90,7 @@ def test_the_disk_holds_what_is_not_kept_yet() -> None:
 def test_memory_must_hold_the_weights_and_the_context() -> None:
     model = replace(MODEL, parameters=1_000_000_000, dtype="bfloat16")
     made = plan(model, opening=0, documents=BOOKS[:1], memory=3_000_000_000)
-    assert made.memory_limit == (int(3_000_000_000 * 0.85) - 2_000_000_000) // 10_000
+    assert made.memory_limit == made.end - made.tokens + (int(3_000_000_000 * 0.85) - 2_000_000_000) // 10_000
     assert made.fits
     assert plan(model, opening=0, documents=BOOKS[:1], memory=2_400_000_000).bound == "memory"
     assert plan(model, opening=0, documents=BOOKS[:1], memory=1).limit == 0
