@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from engine import prefill
+from engine.decode import grow_tail
 from engine.kvcache import Extent, KVCache
 from engine.protocol import Prompt, Sampling, Segment
 from tests.bench import rows, setup
@@ -130,19 +131,20 @@ class Bench:
 
     def answered(self, cache: KVCache, start: int, trade: str, name: str) -> bool:
         asked = self.session.tokenizer.encode([f"What is the {trade} of the town called?"])[0].ids
-        before = len(cache.extents)
-        ids, said = asked + self.frame.to_answer, array("i")
-        for _ in range(12):
-            extent = None
-            for token_ids in self._cut(start, ids):
-                extent, hidden = self.model.prefill(token_ids, start, cache)
-                start += len(token_ids)
-            assert extent is not None
-            token = int(self.model.logits(hidden[None])[0].argmax())
+        before, said, tails = len(cache.extents), array("i"), list[Extent]()
+        hidden = None
+        for token_ids in self._cut(start, asked + self.frame.to_answer):
+            _, hidden = self.model.prefill(token_ids, start, cache)
+            start += len(token_ids)
+        assert hidden is not None
+        logits = self.model.logits(hidden[None])[0]
+        for _ in range(10):
+            token = int(logits.argmax())
             if token in self.session.tokenizer.stop_ids:
                 break
             said.append(token)
-            ids = array("i", [token])
+            grow_tail(self.model, cache, tails)
+            logits = self.model.step(token, cache)
         del cache.extents[before:]
         return name in self.session.tokenizer.decode(said)
 
