@@ -45,7 +45,8 @@ def _what(row: dict[str, Any]) -> str:
         what = ", ".join(f"{one['id']} {one['title']}" for one in row["documents"])
         return f"{what}, read after {behind}" if behind else what
     if row["kind"] == "conversation":
-        return f"conversation {row['conversation']['id']}: {row['conversation']['title']} [{behind}]"
+        about = f" [{behind}]" if behind else ""
+        return f"conversation {row['conversation']['id']}: {row['conversation']['title']}{about}"
     return "openings and others"
 
 

@@ -4,8 +4,8 @@
 Each book is a cut of so many tokens. "exact" reads each behind those before it, "composed" opens each as it was read
 alone, "seam" reads the first tokens of every book but the first again, in its place behind the others. For each:
 
-loss: mean cross-entropy (nats) of the 256 tokens that follow each book's cut, told after all of them as a conversation is,
-by book; copying: 8 passages of 64 random tokens a book, laid into it before it was read, repeated at the end with 16 of
+loss: mean cross-entropy (nats) of the 128 tokens that follow each book's cut, told after all of them as a conversation is,
+by book; copying: 4 passages of 64 random tokens a book, laid into it before it was read, repeated at the end with 16 of
 them given: mean loss of the rest, by book; answers: of 4 names a book that stand in it in plain sentences, how many a
 question brings out, by greedy decoding; first_token_s: from the question to the first token, everything read that can be.
 "alone" is the loss, copying and answers with this book only, which is the most that a composition can give back.
@@ -33,8 +33,8 @@ from engine.kvcache import Extent, KVCache
 from engine.protocol import Prompt, Sampling, Segment
 from tests.bench import rows, setup
 
-PASSAGES, PASSAGE, GIVEN = 8, 64, 16
-AFTER = 256
+PASSAGES, PASSAGE, GIVEN = 4, 64, 16
+AFTER = 128
 NAMES = ("Orrin", "Tamsin", "Wendell", "Isolde", "Corbin", "Maren", "Alaric", "Sunniva", "Lucan", "Perpetua", "Ambrose",
          "Thessaly", "Osric", "Ottilie", "Barnaby", "Jessamy", "Leofric", "Marigold", "Quentin", "Rosalba")  # fmt: skip
 TRADES = ("lighthouse keeper", "clockmaker", "ferryman", "beekeeper", "glassblower", "bookbinder", "saddler", "cooper",
