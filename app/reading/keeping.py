@@ -50,7 +50,7 @@ class Keeping:
         rows = self.storage.rows(owner_id)
         if any(row["kind"] == "other" for row in rows):
             # files of older versions do not say what they are of: look at where the current model finds its documents
-            self.storage.known = self._known(owner_id)
+            self.storage.known = self._kept_alone(owner_id)
             rows = self.storage.rows(owner_id)
         return asdict(space) | {"rows": rows}
 
@@ -69,7 +69,7 @@ class Keeping:
         asked = [job for job in self.jobs.list(owner_id, kind="ask") if job.thread_id == thread_id]
         return bool(asked and asked[-1].payload.get("quick"))
 
-    def _known(self, owner_id: int) -> dict[Path, list[int]]:
+    def _kept_alone(self, owner_id: int) -> dict[Path, list[int]]:
         """Where the pages of documents that the current model read alone lie, by file, as far as it is at hand."""
         engine = self.engines.ready(self.settings.model)
         found: dict[Path, list[int]] = {}
