@@ -111,8 +111,9 @@ class Looks:
     def stored(self, answer: str) -> dict[str, Any] | None:
         """As it is kept with the turn, None where nothing was seen.
 
-        measured; places: {document, title, start, end, page, chapter, weight}, heaviest first; strips: by document's
-        id, ``CELLS`` numbers from 0 to 99; sentences: {start, stop, places}, code points of the answer.
+        measured; places: {document, title, start, end, page, chapter, weight}, heaviest first; strips: {document,
+        title, characters, cells}, ``CELLS`` numbers from 0 to 99; sentences: {start, stop, places}, code points of the
+        answer.
         """
         whole = _sum(spots for _, spots in self._seen)
         if not whole:
@@ -121,7 +122,7 @@ class Looks:
         return {
             "measured": self.measured,
             "places": places,
-            "strips": {str(id): cells for id, cells in self._strips(whole).items()},
+            "strips": self._strips(whole),
             "sentences": self._sentences(answer),
         }
 
@@ -131,13 +132,20 @@ class Looks:
         title = source.record.title
         return {**place, "title": title, "page": source.page(middle), "chapter": source.chapter(middle)}
 
-    def _strips(self, spots: Mapping[Spot, float]) -> dict[int, list[int]]:
+    def books(self) -> list[dict[str, Any]]:
+        """What a strip stands for: document, title, characters."""
+        records = [source.record for source in self._sources.values()]
+        return [{"document": one.id, "title": one.title, "characters": one.characters} for one in records]
+
+    def _strips(self, spots: Mapping[Spot, float]) -> list[dict[str, Any]]:
         found = {id: [0.0] * CELLS for id in self._sources}
         for (document, start, end), weight in spots.items():
             size = max(1, self._sources[document].record.characters)
             found[document][min(CELLS - 1, (start + end) * CELLS // (2 * size))] += weight
         top = max(max(cells) for cells in found.values()) or 1.0
-        return {id: [round(99 * cell / top) for cell in cells] for id, cells in found.items()}
+        return [
+            {**book, "cells": [round(99 * cell / top) for cell in found[book["document"]]]} for book in self.books()
+        ]
 
     def _sentences(self, answer: str) -> list[dict[str, Any]]:
         told = []

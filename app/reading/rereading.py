@@ -21,6 +21,7 @@ from engine.protocol import Engine, ModelInfo, Prompt, Segment
 
 Mode = Literal["whole", "reread", "auto"]
 Used = Literal["whole", "reread"]
+MODES: tuple[Mode, ...] = ("auto", "whole", "reread")
 
 # passages given to the model, and their tokens in all
 PASSAGES = 6
@@ -172,6 +173,7 @@ def _place(one: Passage, several: bool) -> str:
 
 __all__ = [
     "MEASURED",
+    "MODES",
     "Measured",
     "Mode",
     "Passage",

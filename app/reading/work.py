@@ -206,7 +206,7 @@ class Telling:
         if self._looks is not None and now - self._gazed >= GAZE_SECONDS:
             self._gazed = now
             if places := self._looks.now():
-                self._emit("gaze", {"places": places})
+                self._emit("gaze", {"places": places, "strips": self._looks.books()})
 
     def _is_time(self) -> bool:
         return time.monotonic() - self._told >= EVENT_SECONDS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import LecternError, ThreadNotFound
 from app.reading import welcome
+from app.reading.rereading import MODES
 from app.ui import context, conversation, model, threads
 from app.ui.notes import trouble
 from app.ui.panel import Payload
@@ -113,11 +114,14 @@ class Acts:
         question = str(data.get("question", ""))
         try:
             how = sampling(data.get("sampling"))
+            mode = next((one for one in MODES if one == data.get("mode")), "auto")
             if seat.thread is None:
-                run = self._desk.ask(owner, question, document_ids=seat.chosen, sampling=how)
+                run = self._desk.ask(owner, question, document_ids=seat.chosen, sampling=how, mode=mode)
             else:
                 instead = None if data.get("instead_of") is None else _id(data, "instead_of")
-                run = self._desk.ask(owner, question, thread_id=seat.thread, instead_of=instead, sampling=how)
+                run = self._desk.ask(
+                    owner, question, thread_id=seat.thread, instead_of=instead, sampling=how, mode=mode
+                )
             return {
                 "transcript": {**self._transcript(owner, run.thread_id), "adopt": True, "from": seat.thread},
                 "live": conversation.waiting(run.thread_id, run.job_id),

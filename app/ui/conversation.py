@@ -85,6 +85,8 @@ def _turn(turn: TurnRecord, guards: Mapping[int, int], *, running: bool) -> Payl
         "answer": answer,
         "html": render(answer, quotes) if answer else "",
         "quotes": quotes,
+        "reading": turn.reading if answer else None,
+        "gaze": _gaze(turn) if answer else None,
         "finish": turn.finish,
         "running": running,
         "model": turn.model,
@@ -92,6 +94,14 @@ def _turn(turn: TurnRecord, guards: Mapping[int, int], *, running: bool) -> Payl
         "seconds": turn.seconds or {},
         "error": None if running else turn.error,
     }
+
+
+def _gaze(turn: TurnRecord) -> Payload | None:
+    """As it is kept, each sentence with its words: the browser counts in other units than the library does."""
+    if not turn.gaze:
+        return None
+    sentences = [{**one, "text": turn.answer[one["start"] : one["stop"]]} for one in turn.gaze["sentences"]]
+    return {**turn.gaze, "sentences": sentences}
 
 
 def idle(thread_id: int | None, *, refused: bool = False) -> Payload:
@@ -141,6 +151,8 @@ class _Growing:
         elif event.kind == "loading":
             detail = payload.get("text")
             self._said = {**self._said, "phase": "loading", "progress": _progress(payload), "detail": detail}
+        elif event.kind == "gaze":
+            self._said = {**self._said, "gaze": payload}
         elif event.kind == "restart":
             # the engine begins this answer again: what was written of it is void
             self._said = self._first

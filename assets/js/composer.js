@@ -24,7 +24,17 @@
     });
     const go = h("button", { type: "button", class: "send", onclick: () => (job || sending ? stop() : ask()) });
     const guards = h("div", { class: "guards", hidden: true });
-    root.append(line, guards, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go));
+    const modes = h("fieldset", { class: "modes" });
+    root.append(line, guards, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go), modes);
+
+    // what the next question is answered from
+    let mode = ["auto", "whole", "reread"].find((name) => name === store.read("localStorage", "mode")) || "auto";
+    function drawModes() {
+      if (modes.stamp === Lectern.language()) return;
+      modes.stamp = Lectern.language();
+      modes.replaceChildren(h("legend", {}, t("mode.label")), ...["auto", "whole", "reread"].map((name) => h("label", { title: t(`mode.${name}_more`) },
+        h("input", { type: "radio", name: "lectern-mode", value: name, checked: name === mode, onchange: () => { mode = name; store.write("localStorage", "mode", name); draw(); } }), t(`mode.${name}`))));
+    }
 
     function fit() {
       field.style.height = "auto";
@@ -39,7 +49,8 @@
       return seat.thread !== null && shown.thread === seat.thread && shown.documents && !same(shown.documents, seat.chosen);
     };
     const planned = () => plan.chosen && same(plan.chosen, seat.chosen);
-    const refused = () => planned() && plan.fits === false;
+    // passages always fit
+    const refused = () => planned() && plan.fits === false && mode === "whole";
 
     // a text, or {text, instead_of}: the turn in whose place it is asked
     function ask(said) {
@@ -66,7 +77,7 @@
       sending = question;
       stopping = false;
       act();
-      send("ask", { question, sampling: Lectern.sampling(), ...more });
+      send("ask", { question, sampling: Lectern.sampling(), mode, ...more });
       // a server that is gone never says so: the question goes back to where it can be sent again
       const waited = sending;
       setTimeout(() => {
@@ -168,6 +179,7 @@
 
     let open = false;
     function draw() {
+      drawModes();
       drawGuards();
       const held = line.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
       line.classList.remove("over", "wait");
@@ -182,10 +194,10 @@
         line.classList.add("wait");
         line.replaceChildren(h("p", { class: "context-text" }, t("context.books", { n: seat.chosen.length }), " · ", t("context.counting")));
       } else {
-        line.classList.toggle("over", !plan.fits);
+        line.classList.toggle("over", refused());
         const toggle = h("button", { type: "button", class: "context-text", aria: { expanded: String(open), controls: "meter-books" }, data: { focus: "meter" },
           onclick: () => { open = !open; draw(); } },
-          plan.fits ? null : icon("warning"),
+          plan.fits || mode !== "whole" ? null : icon("warning"),
           h("strong", {}, t("context.books", { n: plan.documents.length })),
           h("span", {}, t("context.room", { tokens: Lectern.tokens(plan.tokens), limit: Lectern.tokens(plan.limit) })),
           plan.fits && h("span", { class: plan.ready ? "ready" : "takes" }, time()),

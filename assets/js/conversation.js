@@ -61,6 +61,7 @@
       return h("article", { class: "turn", id: `turn-${turn.id}`, aria: { labelledby: `asked-${turn.id}` } },
         turn.editing ? editor(turn) : h("h2", { class: "question", id: `asked-${turn.id}` }, turn.question),
         turn.html && answer,
+        turn.html && Lectern.gaze(turn.reading, turn.gaze, answer),
         !turn.html && !turn.error && !turn.running && h("p", { class: "unanswered" }, t(turn.finish === "stopped" ? "turn.stopped_before" : "turn.none")),
         turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, turn.error)),
         !turn.running && h("footer", { class: "turn-facts" }, h("span", {}, facts(turn)), h("span", { class: "turn-actions" }, actions)));
@@ -198,13 +199,15 @@
     const words = h("div", { class: "answer" }, settled, tail);
     const wait = h("div", { class: "waiting" });
     const status = h("p", { class: "visually-hidden", role: "status" });
-    root.append(wait, words, status);
+    const looks = Lectern.liveGaze();
+    root.append(wait, words, looks.root, status);
     Lectern.answering = () => Boolean(value.active) && value.thread === seat.thread;
     Lectern.following = () => Boolean(value.active) && value.thread === seat.thread && Date.now() - heard < 30000;
 
     function draw() {
       const active = Boolean(value.active) && value.thread === seat.thread;
       root.classList.toggle("active", active);
+      looks.show(active ? value : {});
       if (!active) { wait.replaceChildren(); settled.replaceChildren(); settled.stamp = ""; tail.replaceChildren(); tail.stamp = ""; return; }
       const stick = atEnd();
       // what is settled only grows, and is not drawn again

@@ -21,6 +21,7 @@ FAMILIES = (
     "settings.",
     "keys.",
     "book.",
+    "mode.",
     "reader.",
     "artefacts.",
     "writing.",

@@ -83,7 +83,8 @@ def test_the_whole_is_read_where_it_is_asked_for(desk: Desk, machine: Machine, t
     assert gaze["measured"] and place["document"] == tale and place["weight"] == 1.0
     start = 60 * BLOCK_TOKENS - len("<document>\nTitle: Tale\n\n")
     assert place["start"] - PLACE_TOKENS <= start < place["end"] and place["end"] - place["start"] == PLACE_TOKENS
-    assert max(gaze["strips"][str(tale)]) == 99 and gaze["strips"][str(tale)].count(0) == 159
+    (strip,) = gaze["strips"]
+    assert (strip["document"], max(strip["cells"]), strip["cells"].count(0)) == (tale, 99, 159)
     assert gaze["sentences"][0]["places"][0]["start"] == place["start"]
     assert [event.payload["places"][0]["document"] for event in events if event.kind == "gaze"] == [tale]
 
