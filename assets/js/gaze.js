@@ -92,6 +92,8 @@
       passages.length > 0 && h("span", {}, t("mode.passages", { n: passages.length })),
       gaze && !gaze.measured && h("span", { title: t("gaze.unmeasured_more") }, t("gaze.unmeasured")));
     const parts = [head];
+    // before the sentences are looked for: it changes the text's nodes
+    if (answer && passages.length) cite(answer, passages);
     if (books.length) {
       const drawn = strips(books, several);
       drawn.heat();
@@ -100,7 +102,6 @@
       const ranges = answer ? finder(answer, sentences) : [];
       let now = -1;
       const said = h("span", { class: "gaze-said", role: "status" });
-      const step = (by) => { show((now + by + sentences.length + 1) % (sentences.length + 1) - (now + by < -1 ? 1 : 0)); };
       const show = (index) => {
         now = index >= 0 && index < sentences.length ? index : -1;
         drawn.mark(now < 0 ? [] : sentences[now].places);
@@ -127,7 +128,6 @@
     if (passages.length) {
       parts.push(h("p", { class: "gaze-heading" }, t("gaze.passages")), h("ol", { class: "gaze-places passages" }, passages.map((one) => h("li", { data: { passage: one.number } },
         place(one, several, h("span", { class: "gaze-number" }, `[${one.number}]`))))));
-      if (answer) cite(answer, passages);
     } else if (gaze?.places?.length) {
       parts.push(h("ol", { class: "gaze-places" }, gaze.places.slice(0, SHOWN).map((one) => h("li", {},
         place(one, several, h("span", { class: "gaze-weight", aria: { hidden: true } }, h("span", { style: { width: 100 * one.weight / gaze.places[0].weight + "%" } })))))));

@@ -116,7 +116,8 @@ def look(session: setup.Session, asked: list[dict[str, Any]], made: list[Questio
         if keep:
             torch.save(known, keep)
 
-    look_at(session, [made[place] for place in left], tell)
+    if left:
+        look_at(session, [made[place] for place in left], tell)
     return [known[one["question"]] for one in asked]
 
 
