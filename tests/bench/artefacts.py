@@ -61,7 +61,8 @@ def measure(desk: Desk, given: argparse.Namespace) -> dict[str, object]:
     used: Counter[str] = Counter()
     with Runner(desk) as runner:
         runner.start()
-        for number, (turn, template) in enumerate(itertools.product(itertools.count(), shipped().values())):
+        turns = ((turn, template) for turn in itertools.count() for template in shipped().values())
+        for number, (turn, template) in enumerate(turns):
             if runs == given.runs or time.perf_counter() - begun > given.seconds:
                 break
             documents = papers if template.group in ("papers", "data") else books + papers[:1]

@@ -94,6 +94,7 @@ def test_a_writing_session_with_a_reload_and_a_restart(
         with watch.leaving():
             page.reload()
         page.click(".drafts .artefact-row")
+        page.wait_for_selector("dialog.draft[open]")
         assert page.input_value(".draft-text") == "The lamp 🕯 was lit at dusk."
         page.click("[data-do=write]")
         page.wait_for_selector(".option footer >> nth=1")
@@ -114,6 +115,7 @@ def test_a_writing_session_with_a_reload_and_a_restart(
             server.start()
             page.goto(server.url)
         page.click(".drafts .artefact-row")
+        page.wait_for_selector("dialog.draft[open]")
         assert page.input_value(".draft-text") == written + " And then"
         page.click(".draft-known summary")
         page.click(".draft-known .button:last-child")
