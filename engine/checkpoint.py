@@ -90,6 +90,18 @@ def describe(
     )
 
 
+def at_hand(name: str, *, cache: Path) -> bool:
+    """Whether a model of the catalogue lies in the cache, told by its files alone: at once, and no process is started.
+
+    One that only the hub's own cache holds is not seen; ``resolve`` then takes it from there.
+    """
+    entry = find(name)
+    return (
+        entry is not None
+        and _Bring(name=name, key=entry.name, entry=entry, cache=cache, report=_silent).ready() is not None
+    )
+
+
 def _silent(text: str, done: int, total: int) -> None:
     pass
 

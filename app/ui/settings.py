@@ -130,7 +130,7 @@ def _offer(offer: Offer, current: str, cache: Path) -> Payload:
         "name": entry.name,
         "title": entry.title,
         "current": entry.name == current,
-        "here": _here(entry.name, cache),
+        "here": checkpoint.at_hand(entry.name, cache=cache),
         "recommended": offer.recommended,
         "fits": fit.fits,
         "bound": fit.bound,
@@ -145,14 +145,6 @@ def _offer(offer: Offer, current: str, cache: Path) -> Payload:
         "licence": entry.licence,
         "languages": list(entry.languages),
     }
-
-
-def _here(name: str, cache: Path) -> bool:
-    try:
-        checkpoint.resolve(name, cache=cache, allow_download=False)
-    except EngineError:
-        return False
-    return True
 
 
 def _size(paths: Iterable[Path]) -> int:

@@ -101,6 +101,8 @@ def read(page: Any, camera: Camera, title: str, state: str) -> None:
 
 def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str) -> None:
     page.wait_for_selector(".suggestions")
+    # short answers, the same each time
+    page.evaluate("Lectern.store.write('localStorage', 'sampling', {temperature: 0, max_tokens: 140})")
     wait_for(page, "Patient Reader", "read")
     camera.take("welcome", every=True)
     camera.take("welcome-shelf", drawer=True)

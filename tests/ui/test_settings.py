@@ -33,7 +33,11 @@ def desk(tmp_path: Path, machine: Machine) -> Iterator[Desk]:
         yield desk
 
 
-def test_what_can_run_here_is_listed_with_what_it_takes(desk: Desk) -> None:
+def test_what_can_run_here_is_listed_with_what_it_takes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a look starts no process")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
     said = settings.show(desk, {}, space=False)
     assert said["model"] == "qwen2.5-coder-0.5b" and said["fixed"] is False
     assert [one["name"] for one in said["offers"] if one["current"]] == ["qwen2.5-coder-0.5b"]
