@@ -72,6 +72,15 @@ class Room:
             built=built,
         )
 
+    def make_way(self, built: Prompt, sampling: Sampling) -> None:
+        """See that a prompt which is no reading and no conversation fits, evicting for it what was unused for longest.
+
+        Only for the holder of the engine's lock. Raises RoomExceeded.
+        """
+        made = self.prompt(built, [], sampling)
+        made.check()
+        self.storage.make_way(self.way(made, built))
+
     def way(self, made: Plan, built: Prompt) -> Way:
         """What makes way for a plan's reading and answer."""
         return self._way(made.to_read + made.answer, built)

@@ -230,7 +230,7 @@ class _Maker:
             seed=1000 * step.tries + step.ordinal,
             schema=to_json(asked),
         )
-        self._desk.space(engine, self._job.owner_id).prompt(prompt, [], sampling).check()
+        self._desk.space(engine, self._job.owner_id).make_way(prompt, sampling)
         written: list[str] = []
         for event in told(engine.generate(prompt, sampling), self._telling):
             if isinstance(event, Delta):

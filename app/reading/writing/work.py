@@ -111,7 +111,7 @@ def _one(
     asked = prompts.conversation_ids(engine, frame, [], str(said["asked"]))
     segments.append(Segment(name="conversation", ids=asked))
     prompt = Prompt(segments=tuple(segments))
-    desk.space(engine, owner_id).prompt(prompt, [], sampling).check()
+    desk.space(engine, owner_id).make_way(prompt, sampling)
     written: list[str] = []
     for event in told(engine.generate(prompt, sampling), telling):
         if isinstance(event, Delta):
