@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 from array import array
@@ -191,6 +193,24 @@ def test_a_full_disk_is_said_before_anything_is_written(store: Store, monkeypatc
     with pytest.raises(StorageFull) as caught:
         keep(store, store.root_key, 0, ids(11, 2))
     assert caught.value.free == 1000 and sorted(store.folder.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_file_leaves_nothing_of_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store, store.root_key, 0, ids(10, 1))
+    before = sorted(store.folder.iterdir())
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StorageFull):
+            keep(store, store.root_key, 0, ids(11, 2))
+    assert sorted(store.folder.iterdir()) == before
+    keep(store, store.root_key, 0, ids(11, 2))
+    assert store.find(prompt(ids(11, 2)))[1] == 11
 
 
 def test_files_are_for_their_owner_only(store: Store) -> None:
