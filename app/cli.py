@@ -176,6 +176,14 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("--text", required=True, metavar="FILE", type=Path, help="a long text like those to be read")
     refine.add_argument("--tokens", type=int, default=16384, metavar="N", help="how much of it; default 16384")
     refine.add_argument("--average", type=int, default=1600, metavar="N", help="keys a head on average; default 1600")
+    calibrate = command("calibrate", "Find the heads of the model that look for what a question asks.")
+    calibrate.add_argument(
+        "--questions",
+        required=True,
+        metavar="FILE",
+        type=Path,
+        help='JSON: [{"document": id, "question": text, "anchors": [words of the place that answers it]}, …]',
+    )
     readings = command("readings", "List what is kept of all that was read; pin it, check it, make it smaller.")
     readings.add_argument("action", nargs="?", choices=["list", "pin", "unpin", "check", "compact"], default="list")
     readings.add_argument("documents", nargs="*", metavar="DOC", type=_id, help="of `pin`: never evict these")

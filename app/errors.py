@@ -38,6 +38,7 @@ LecternError
 ├── RangeInvalid(start, end, characters)
 ├── ColourUnknown(name, known)
 ├── PlaceInvalid(place)
+├── QuestionsBad(path, reason)
 ├── QuestionEmpty()
 └── NothingChosen()
 
@@ -511,3 +512,18 @@ def _megabytes(size: int) -> str:
 def _tokens(count: int) -> str:
     # millions say enough only where there are about as many
     return f"{count / 1e6:.1f} M" if count >= 500_000 else f"{count:,}"
+
+
+class QuestionsBad(LecternError):
+    """A file of questions with known places, or one of its questions, cannot be used."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The questions cannot be used: {self.path}: {self.reason}. A file holds a JSON list of "
+            '{"document": id, "question": text, "anchors": [words of the place that answers it]}.'
+        )

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from app.commands.common import Command, at_hand, fetched_engine, open_desk, print_json
+from app.commands.common import OWNER, Command, at_hand, fetched_engine, open_desk, print_json
 from app.settings import Settings
 from app.terminal import Status, one_line
 from engine import catalogue
@@ -71,6 +71,24 @@ def refine(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def calibrate(settings: Settings, options: argparse.Namespace) -> int:
+    from app.calibrate import calibrate_model, read_questions
+
+    asked = read_questions(options.questions)
+    with open_desk(settings) as desk:
+        fetched_engine(desk)
+        with Status() as status:
+            row = calibrate_model(desk, OWNER, asked, lambda done, total: status.share("Looking", done, total))
+    if options.json:
+        print_json(row)
+        return 0
+    questions, found = row["questions"], row["hits"][5]
+    print(f"{one_line(row['file'])}: {len(row['heads'])} heads that look for what is asked.")
+    print(f"  The right place is among the first 5 for {found} of {questions} questions, with heads chosen on other")
+    print(f"  texts; for {row['hits_by_all_heads'][5]} with all heads.")
+    return 0
+
+
 def _catalogued(entry: catalogue.Entry) -> dict[str, Any]:
     """What is known of a model that is still to be fetched, under the names of ModelInfo."""
     return {
@@ -87,4 +105,4 @@ def _catalogued(entry: catalogue.Entry) -> dict[str, Any]:
     }
 
 
-COMMANDS: dict[str, Command] = {"model": model, "refine": refine}
+COMMANDS: dict[str, Command] = {"model": model, "refine": refine, "calibrate": calibrate}

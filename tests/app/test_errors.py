@@ -43,6 +43,7 @@ SAMPLES: list[LecternError] = [
     errors.RangeInvalid(4, 2, 10),
     errors.ColourUnknown("red", ("yellow", "green")),
     errors.PlaceInvalid("Chapter 99"),
+    errors.QuestionsBad("questions.json", "it has 3 questions, 8 are the least"),
     RoomExceeded(1_200_000, 900_000, "model", [("Alice", 400_000), ("Emma", 800_000)]),
     errors.SettingInvalid("--port", "x", "a port is a number"),
     errors.QuestionEmpty(),

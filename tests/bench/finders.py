@@ -9,80 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from app.calibrate import prepare
 from app.commands.common import OWNER
 from app.library.records import DocumentRecord
-from app.reading import prompt as prompts
 from app.reading.desk import Desk
-from app.reading.finder import SOFT, Cut
-from app.reading.gaze import document_pieces
-from app.reading.source import Source
+from app.reading.finder import SOFT
 from engine.calibrate import Calibrated, Looked, Question, calibrate, hits, look_at
 from engine.gaze import MEASURED
 from engine.protocol import ModelInfo
 from tests.bench import excerpts, rows, setup
-
-
-def spots(text: str, anchors: list[str]) -> list[tuple[int, int]]:
-    """Where the anchors stand; white space counts as white space. SystemExit where none does."""
-    found = []
-    for anchor in anchors:
-        pattern = r"\s+".join(map(re.escape, anchor.split()))
-        found += [one.span() for one in re.finditer(pattern, text)]
-    if not found:
-        raise SystemExit(f"{anchors} stand nowhere: the book or its parser has changed")
-    return found
-
-
-def cut(desk: Desk, document: DocumentRecord) -> tuple[str, Cut]:
-    source = Source(desk.library, document)
-    return source.text, Cut(source.text, desk.library.paragraphs(document.id), source.chapters)
-
-
-def right_ones(text: str, found: Cut, anchors: list[str]) -> tuple[int, ...]:
-    places = spots(text, anchors)
-    return tuple(
-        number
-        for number, one in enumerate(found.extracts)
-        if any(start < one.end and one.start < stop for start, stop in places)
-    )
-
-
-def questions(
-    desk: Desk, documents: dict[str, DocumentRecord], asked: list[dict[str, Any]]
-) -> tuple[list[Question], list[list[float]]]:
-    """The questions for the engine, and full-text search's scores of their extracts."""
-    engine = desk.engines.get(desk.settings.model)
-    frame = engine.frame(prompts.SYSTEM)
-    made, scores = [], []
-    cuts = {name: cut(desk, document) for name, document in documents.items()}
-    for one in asked:
-        text, found = cuts[one["book"]]
-        document = documents[one["book"]]
-        prompt = prompts.reading_prompt(engine, desk.library, document)
-        # the excerpts have neither front nor back matter
-        (piece,) = document_pieces(engine, desk.library, document, prompt.segments[-1])
-        extracts = tuple(
-            (piece.first + bisect_left(piece.offsets, each.start), piece.first + bisect_left(piece.offsets, each.end))
-            for each in found.extracts
-        )
-        made.append(
-            Question(
-                group=one["book"],
-                prompt=prompt,
-                ids=engine.encode([one["question"]])[0].ids + frame.to_answer,
-                extracts=extracts,
-                right=right_ones(text, found, one["anchors"]),
-            )
-        )
-        scores.append(found.index.scores(one["question"]))
-    return made, scores
 
 
 def rank(scores: list[float] | torch.Tensor, right: tuple[int, ...]) -> int:
@@ -170,7 +110,7 @@ def main() -> None:
         if unread:
             excerpts.read(desk, unread)
             desk.engines.close()
-        made, text = questions(desk, documents, asked)
+        made, text = prepare(desk, documents, asked, "book")
         info = desk.engines.get(given.model).model
         looked = look(setup.Session(setup.config(info, desk.settings.readings)), asked, made, given.keep)
     config = json.loads((Path(info.folder) / "config.json").read_text("utf-8"))
