@@ -34,6 +34,8 @@ def desk(tmp_path: Path, machine: Machine) -> Iterator[Desk]:
 
 
 def test_what_can_run_here_is_listed_with_what_it_takes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.machine()
+
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a look starts no process")
 
