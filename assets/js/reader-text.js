@@ -137,6 +137,9 @@
       while (loaded.length > 3 && along(loaded.at(-1).element.getBoundingClientRect())[0] > 6 * extent()) loaded.pop().element.remove();
       steady(() => { while (loaded.length > 3 && along(loaded[0].element.getBoundingClientRect())[1] < -6 * extent()) loaded.shift().element.remove(); });
       while (store.size > 60) store.delete(store.keys().next().value);
+      // what comes next is at hand before it is wanted
+      const end = loaded.at(-1)?.number;
+      if (end !== undefined && end + 1 < source.count) data([end + 1, end + 2]).catch(() => {});
     }
 
     function ensure() {
@@ -183,6 +186,13 @@
       upto_here.selectNodeContents(piece);
       upto_here.setEnd(node, place);
       return piece.at + points(piece.text, upto_here.toString().length);
+    }
+
+    // a selection of whole paragraphs ends where the next one begins: it does not belong to it
+    function endBefore(offset) {
+      const all = pieces(), next = all.findIndex((piece) => piece.at >= offset);
+      const last = all[(next < 0 ? all.length : next) - 1];
+      return last ? Math.min(offset, last.end) : offset;
     }
 
     function visible() {
@@ -259,7 +269,7 @@
     }, { passive: false });
 
     return {
-      go, page, range, offsetOf, position, bottom, ensure, visible,
+      go, page, range, offsetOf, endBefore, position, bottom, ensure, visible,
       async show(next, offset, options) {
         turn += 1;
         source = next;

@@ -61,6 +61,7 @@
       document.body.classList.add("reader-open");
       root.classList.add("open");
       Lectern.say("bar", "hideShelf");
+      cover();
       if (book?.document !== document_) {
         keepNow();
         closePane();
@@ -69,7 +70,6 @@
         root.classList.add("loading");
         const next = await call("open_book", { document: document_ }, quiet);
         if (mine !== opening) return;
-        root.classList.remove("loading");
         if (next.refused) { close(); return; }
         book = next;
         store.write("sessionStorage", "reading", book.document);
@@ -82,6 +82,7 @@
         await flow.show(source(), start ?? book.position, start === null ? { away: 0 } : { end: end ?? start + 1, away: 0.25 });
       } else if (start !== null) await go(start, { end: end ?? start + 1, found: end !== null, away: 0.25 });
       if (mine !== opening) return;
+      root.classList.remove("loading");
       drawGuard();
       settled();
       if (!quiet) scroller.focus({ preventScroll: true });
@@ -101,6 +102,14 @@
       return Lectern.textSource(book, async (numbers) => (await call("sections", { document: id, numbers })).sections || {});
     }
 
+    // what the reader covers is not reached by keys
+    const phone = window.matchMedia("(max-width: 820px)");
+    function cover() {
+      const open_ = root.classList.contains("open");
+      for (const [id, covered] of [["lectern-main", narrow.matches], ["lectern-side", phone.matches]]) { const element = document.getElementById(id); if (element) element.inert = open_ && covered; }
+    }
+    for (const query of [narrow, phone]) query.addEventListener("change", cover);
+
     function close() {
       if (!root.classList.contains("open")) return;
       opening += 1;
@@ -110,6 +119,7 @@
       typeBox.hidden = true;
       root.classList.remove("open", "loading");
       document.body.classList.remove("reader-open");
+      cover();
       flow.close();
       book = null;
       store.write("sessionStorage", "reading", null);
@@ -271,7 +281,8 @@
       const selection = getSelection();
       if (!book || !selection.rangeCount || selection.isCollapsed || !flowBox.contains(selection.anchorNode) || !flowBox.contains(selection.focusNode)) return null;
       const range = selection.getRangeAt(0);
-      const start = flow.offsetOf(range.startContainer, range.startOffset), end = flow.offsetOf(range.endContainer, range.endOffset);
+      const start = flow.offsetOf(range.startContainer, range.startOffset), last = flow.offsetOf(range.endContainer, range.endOffset);
+      const end = last === null ? null : flow.endBefore(last);
       const text = selection.toString().trim();
       return start === null || end === null || end <= start || !text ? null : { start, end, text, rect: range.getBoundingClientRect() };
     }
@@ -320,14 +331,20 @@
     // the end of the paragraph in which a passage ends: that much has been read
     const endOf = (offset) => flow.visible().find((piece) => piece.at < offset && piece.end >= offset)?.end ?? offset;
 
+    // into the reader's language, or out of it
+    function target() {
+      const mine = Lectern.language(), language = (book.language || "").split("-")[0];
+      return new Intl.DisplayNames([mine], { type: "language" }).of(language === mine ? Object.keys(Lectern.given.strings).find((one) => one !== mine) : mine);
+    }
+
     // a question about a passage: put into the composer to be written on, or asked at once
     function quote(passage, key) {
-      const said = passage.text.replace(/\s*\n\s*/g, "\n").slice(0, 4000);
+      const lines = passage.text.replace(/\s*\n\s*/g, "\n").slice(0, 4000).split("\n").map((line) => "> " + line).join("\n");
+      const question = key ? t(key, { passage: lines, language: target() }) : lines + "\n\n";
       if (!seat.chosen.includes(book.document)) Lectern.say("shelf", "chooseOnly", [book.document]);
-      if (narrow.matches) { const at = book.document; close(); opener = null; Lectern.reader.last = at; }
-      const passage_ = said.split("\n").map((line) => "> " + line).join("\n");
-      if (key) Lectern.say("composer", "ask", t(key, { passage: passage_ }));
-      else Lectern.say("composer", "fill", passage_ + "\n\n");
+      // where the reader lies over the conversation, the answer would not be seen
+      if (narrow.matches) { opener = null; close(); }
+      Lectern.say("composer", key ? "ask" : "fill", question);
     }
 
     // a click on a highlight opens its note
