@@ -14,10 +14,11 @@
     const modes = store.read("localStorage", "reader.modes") || {}; // by document: vertical, text instead of pages
 
     const call = async (name, said = {}, quiet = false) => {
+      const about = { document: book?.document, ...said }; // before anything is waited for: the book may be closed
       let answer;
       try {
         await Lectern.arrived;
-        answer = await gradio.server[name]({ visitor: seat.visitor, document: book?.document, ...said });
+        answer = await gradio.server[name]({ visitor: seat.visitor, ...about });
       } catch (error) {
         console.warn("lectern: the reader was not answered", error);
         answer = { refused: true, note: { kind: "error", key: "note.reader" } };
