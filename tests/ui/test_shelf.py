@@ -136,3 +136,41 @@ def test_tabs_that_look_within_a_second_see_one_look(
     assert len(shelf.show(LOCAL)["items"]) == len(shelf.recent(LOCAL)["items"]) == len(before["items"]) + 1
     monkeypatch.setattr("app.ui.shelf.FRESH_SECONDS", 0.0)
     assert shelf.recent(LOCAL) is not before
+
+
+def test_what_was_on_its_way_when_a_server_ended_is_taken_in(desk: Desk, inbox: Path) -> None:
+    good, bad = upload(inbox, "book.txt"), upload(inbox, "bad.epub", b"no archive")
+    owner = desk.owner_id(LOCAL)
+    for path in (good, bad):
+        desk.intake.note(owner, path, path.name)
+    # what a command takes in, and what another server is taking in, is theirs
+    desk.intake.note(owner, Path(__file__), "other.txt")
+    held = desk.intake.note(owner, upload(inbox, "held.txt"), "held.txt")
+    assert desk.intake.claim(held)
+    shelf = Shelf(desk, space=False)
+    assert [one["filename"] for one in shelf.show(LOCAL)["arriving"]] == [
+        "book.txt",
+        "bad.epub",
+        "other.txt",
+        "held.txt",
+    ]
+    shelf.resume()
+    shown = shelf.show(LOCAL)
+    assert [item["filename"] for item in shown["items"]] == ["book.txt"]
+    assert [one["filename"] for one in shown["refusals"]] == ["bad.epub"]
+    assert [one["filename"] for one in shown["arriving"]] == ["other.txt", "held.txt"]
+    assert not good.exists() and not bad.exists()
+
+
+def test_a_book_much_like_another_is_told(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    text = "The Lamp\n\n" + "It was lit at last.\n\n" * 40
+    shelf.add_file({"path": str(upload(inbox, "a.txt", text.encode())), "name": "a.txt"})
+    answer = shelf.add_file({"path": str(upload(inbox, "b.txt", f"{text}The end.\n".encode())), "name": "b.txt"})
+    assert answer["twin"] == {"id": 2, "title": "The Lamp", "like": "The Lamp"}
+
+
+def test_an_address_that_is_not_fetched_says_why(desk: Desk) -> None:
+    shelf = Shelf(desk, space=False)
+    assert shelf.add_address({"address": "http://127.0.0.1:1/a.pdf"})["note"]["name"] == "SourceRefused"
+    assert shelf.add_address({"address": "a.pdf"}) == {} and shelf.add_address({}) == {}
