@@ -94,8 +94,9 @@ def test_an_artefact_in_the_browser(
     tmp_path: Path, visit: Callable[..., tuple[Any, Watch]], shoot: Callable[[Any, str], None]
 ) -> None:
     book = tmp_path / "tale.txt"
-    book.write_text(tale(), encoding="utf-8")
-    server = Server(home=tmp_path / "home", plain=True, pace=60.0)
+    book.write_text(tale(chapters=6), encoding="utf-8")
+    # slow enough to be stopped in the middle
+    server = Server(home=tmp_path / "home", plain=True, pace=3.0)
     server.start()
     try:
         page, watch = visit(server)
