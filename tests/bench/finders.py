@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--books", nargs="+", help="by their names in questions.json; default all that fit")
     parser.add_argument("--languages", nargs="+", default=["en", "zh"])
     parser.add_argument("--most", type=int, default=1000, help="questions over one book")
+    parser.add_argument("--known", action="store_true", help="only the questions that --keep holds; nothing is read")
     parser.add_argument("--write", action="store_true", help="ship the heads chosen on all questions")
     parser.add_argument("--keep", type=Path, help="keep what was looked at in this file, and go on from it")
     given = parser.parse_args()
@@ -103,16 +104,21 @@ def main() -> None:
     names = [one.name for one in books if one.language in given.languages]
     names = [name for name in names if given.books is None or name in given.books]
     asked = [one for name in names for one in [each for each in asked if each["book"] == name][: given.most]]
+    if given.known:
+        known = torch.load(given.keep, weights_only=False)
+        asked = [one for one in asked if one["question"] in known]
+        names = list(dict.fromkeys(one["book"] for one in asked))
     with excerpts.library(given.home, given.model) as (desk, documents):
         documents = {name: documents[name] for name in names}
         desk.engines.get(given.model)
         unread = [documents[item] for item in names if not _is_read(desk, documents[item])]
-        if unread:
+        if unread and not given.known:
             excerpts.read(desk, unread)
             desk.engines.close()
         made, text = prepare(desk, documents, asked, "book")
         info = desk.engines.get(given.model).model
-        looked = look(setup.Session(setup.config(info, desk.settings.readings)), asked, made, given.keep)
+        session = setup.Session(setup.config(info, desk.settings.readings))
+        looked = look(session, asked, made, given.keep)
     config = json.loads((Path(info.folder) / "config.json").read_text("utf-8"))
     ranks, found = measure(looked, text, int(config["num_attention_heads"]))
     row: dict[str, Any] = {
