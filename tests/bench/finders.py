@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--books", nargs="+", help="by their names in questions.json; default all that fit")
     parser.add_argument("--languages", nargs="+", default=["en", "zh"])
     parser.add_argument("--most", type=int, default=1000, help="questions over one book")
+    parser.add_argument("--words", action="store_true", help="full-text search alone: nothing is read")
     parser.add_argument("--known", action="store_true", help="only the questions that --keep holds; nothing is read")
     parser.add_argument("--write", action="store_true", help="ship the heads chosen on all questions")
     parser.add_argument("--keep", type=Path, help="keep what was looked at in this file, and go on from it")
@@ -112,10 +113,16 @@ def main() -> None:
         documents = {name: documents[name] for name in names}
         desk.engines.get(given.model)
         unread = [documents[item] for item in names if not _is_read(desk, documents[item])]
-        if unread and not given.known:
+        if unread and not given.known and not given.words:
             excerpts.read(desk, unread)
             desk.engines.close()
         made, text = prepare(desk, documents, asked, "book")
+        if given.words:
+            ranks = {"text": [rank(found, one.right) for found, one in zip(text, made, strict=True)]}
+            rows.record(
+                "finders", {"model": given.model, "books": names, "questions": len(asked), "hits": _hits(ranks)}
+            )
+            return
         info = desk.engines.get(given.model).model
         session = setup.Session(setup.config(info, desk.settings.readings))
         looked = look(session, asked, made, given.keep)
@@ -126,13 +133,17 @@ def main() -> None:
         "books": names,
         "questions": len(asked),
         "extracts": {one["book"]: len(each.extracts) for one, each in zip(asked, made, strict=True)},
-        "hits": {finder: {str(most): hits(places, most) for most in (1, 5, 10)} for finder, places in ranks.items()},
+        "hits": _hits(ranks),
         "heads": len(found.heads),
         "baseline": found.baseline,
     }
     if given.write:
         print(write(info, found, row))
     rows.record("finders", row)
+
+
+def _hits(ranks: dict[str, list[int]]) -> dict[str, dict[str, int]]:
+    return {finder: {str(most): hits(places, most) for most in (1, 5, 10)} for finder, places in ranks.items()}
 
 
 def _is_read(desk: Desk, document: DocumentRecord) -> bool:
