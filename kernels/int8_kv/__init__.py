@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 LARGEST = 127
-# tokens that share a step: what tests.bench.smaller found good enough, at 3 % of what the codes take
+# tokens that share a step: steps and centres then take 3 % of what the codes take (ARCHITECTURE.md has what was tried)
 GROUP = 256
 
 
