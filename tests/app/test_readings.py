@@ -97,7 +97,7 @@ def test_books_are_asked_together_as_they_were_read_alone(lectern: Lectern, tale
     options = ["--max-tokens", "4", "--temperature", "0", "--json"]
     asked = lectern("ask", "--doc", "1", "2", "Who?", "--quick", *options).json
     opening = sum(row["tokens"]["context"] for row in read) - asked["tokens"]["reused"]
-    assert asked["quick"] and 0 < opening < 200 and asked["tokens"]["prefilled"] < 100
+    assert asked["quick"] and 0 < opening < 500 and asked["tokens"]["prefilled"] < 100
     # the conversation goes on as it began
     on = lectern("ask", "--thread", asked["thread"], "And?", *options).json
     assert on["quick"] and on["tokens"]["prefilled"] < 100
