@@ -7,7 +7,7 @@ It is registered there only, and not as a mask function, so that transformers bu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from transformers import AttentionInterface
 
 from engine.gaze import Masses
 from engine.kvcache import KVCache
-from engine.positions import DualChunk, Relation, rotate
+from engine.positions import DualChunk, Relation, rotate, turned, turns
 from engine.sparsity.policy import BLOCK, QUERY_BLOCK, Policy, View
 from engine.sparsity.recall import RecallGauge
+from kernels import tiles
 from kernels.attention import attention
 from kernels.run_attention import Span, fits, run_attention
 from kernels.sparse_attention import sparse_attention
@@ -48,6 +49,7 @@ class Step:
     policy: Policy | None = None
     gauge: RecallGauge | None = None
     masses: Masses | None = None
+    _turns: dict[Relation, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.dual_chunk.chunk(self.start) != self.dual_chunk.chunk(self.start + self.rows - 1):
@@ -56,6 +58,22 @@ class Step:
             raise ValueError("choosing keys needs an arena and a start on a block border")
         if self.policy is not None and self.masses is not None:
             raise ValueError("what is looked at is told of rows that attend to everything")
+
+    def stacked(self, grouped: Tensor, kinds: list[Relation]) -> Tensor:
+        """[kv_heads, group, rows, dim] turned for each kind of chunk, the last as it is: [kinds, kv_heads, ...]."""
+        found = grouped.new_empty((len(kinds), *grouped.shape))
+        found[-1] = grouped
+        for number, kind in enumerate(kinds[:-1]):
+            if kind not in self._turns:
+                # the same for every layer
+                first = self.start % self.dual_chunk.chunk_len
+                offsets = torch.arange(first, first + self.rows, device=grouped.device)
+                self._turns[kind] = turns(self.dual_chunk.shift(kind, offsets), self.inv_freq)
+            if tiles.fit(grouped):
+                tiles.turn(grouped, *self._turns[kind], found[number])
+            else:
+                found[number] = turned(grouped, *self._turns[kind])
+        return found
 
     def holes(self) -> tuple[list[int], dict[int, int]]:
         """See ``Arena.holes``; blocks before this step's rows."""
@@ -182,10 +200,7 @@ def _over_runs(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tenso
     ]
     if not fits(grouped, spans):
         return None
-    first = step.start % dual_chunk.chunk_len
-    offsets = torch.arange(first, first + step.rows)
-    turned = [rotate(grouped, dual_chunk.shift(kind, offsets), step.inv_freq) for kind in kinds[:-1]]
-    return run_attention(torch.stack([*turned, grouped]), spans, scale=scaling)
+    return run_attention(step.stacked(grouped, kinds), spans, scale=scaling)
 
 
 def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:
@@ -193,16 +208,13 @@ def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:
     arena, dual_chunk, policy = step.cache.arena, step.dual_chunk, step.policy
     assert arena is not None and policy is not None
     chunk = dual_chunk.chunk(step.start)
-    first = step.start % dual_chunk.chunk_len
-    offsets = torch.arange(first, first + step.rows, device=grouped.device)
     relations = [Relation.INTER, Relation.SUCCESSIVE, Relation.INTRA][max(0, 2 - chunk) :]
     borders = [0, (chunk - 1) * dual_chunk.chunk_len, chunk * dual_chunk.chunk_len][max(0, 2 - chunk) :]
     borders[0] = 0
-    turned = [rotate(grouped, dual_chunk.shift(relation, offsets), step.inv_freq) for relation in relations[:-1]]
     empty, partial = step.holes()
     view = View(
         layer=layer,
-        queries=torch.stack([*turned, grouped]),
+        queries=step.stacked(grouped, relations),
         key=arena.data[layer, 0],
         means=arena.means[layer],
         start=step.start,

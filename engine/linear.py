@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels import tiles
 from kernels.products import product_dtype
 
 # rows from which converting the weights at every call is cheap beside the product
@@ -25,8 +26,44 @@ class WideLinear(torch.nn.Linear):
         return torch.nn.functional.linear(states.to(dtype), self.weight.to(dtype), bias).to(states.dtype)
 
 
+class _OnePass:
+    """A module of transformers whose ``forward`` is one pass over memory where there is a compiled one."""
+
+    def fast(self, states: Tensor) -> bool:
+        """Whether it is worth it: [..., rows, hidden]."""
+        few = states.shape[-2] < LEAST_ROWS
+        return not few and states.dtype is torch.bfloat16 and states.device.type == "cpu" and tiles.available()
+
+
+class _Norm(_OnePass):
+    weight: Tensor
+    variance_epsilon: float
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        if not self.fast(hidden_states):
+            return super().forward(hidden_states)  # type: ignore[misc,no-any-return]
+        return tiles.norm(hidden_states, self.weight, self.variance_epsilon)
+
+
+class _Mlp(_OnePass):
+    gate_proj: torch.nn.Module
+    up_proj: torch.nn.Module
+    down_proj: torch.nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fast(x):
+            return super().forward(x)  # type: ignore[misc,no-any-return]
+        return self.down_proj(tiles.gate(self.gate_proj(x), self.up_proj(x)))  # type: ignore[no-any-return]
+
+
 def widen(model: Any) -> None:
-    """Make the linear maps of a model's layers ``WideLinear``, in place."""
-    for module in model.model.layers.modules():
-        if type(module) is torch.nn.Linear:
+    """Make a model's linear maps ``WideLinear`` and join what stands between them, in place."""
+    silu = model.config.hidden_act == "silu"
+    for module in model.model.modules():
+        kind = type(module)
+        if kind is torch.nn.Linear:
             module.__class__ = WideLinear
+        elif kind.__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+            module.__class__ = type(kind.__name__, (_Norm, kind), {})
+        elif silu and kind.__name__.endswith("MLP") and hasattr(module, "gate_proj"):
+            module.__class__ = type(kind.__name__, (_Mlp, kind), {})

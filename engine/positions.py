@@ -86,7 +86,16 @@ def rotate(states: Tensor, shift: Tensor, inv_freq: Tensor) -> Tensor:
 
     states: [..., rows, dim]; shift: [rows]; inv_freq: [dim / 2]. Returns states' shape and dtype.
     """
+    return turned(states, *turns(shift, inv_freq))
+
+
+def turns(shift: Tensor, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of the angles of ``shift`` positions: [rows, dim / 2] each, float32, worked out in float64."""
     angle = shift.to(torch.float64)[:, None] * inv_freq.to(torch.float64)
-    cos, sin = angle.cos().float(), angle.sin().float()  # [rows, dim / 2]
+    return angle.cos().float(), angle.sin().float()
+
+
+def turned(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """``rotate`` by angles that are known."""
     first, second = states.float().chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(states.dtype)

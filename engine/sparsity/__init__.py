@@ -9,12 +9,13 @@ from __future__ import annotations
 from engine.errors import UnknownPolicy
 from engine.sparsity.block import BlockPolicy
 from engine.sparsity.budgets import Budgets, read_budgets
-from engine.sparsity.policy import BLOCK, CROSSOVER, LEAST_ROWS, QUERY_BLOCK, Chosen, Policy, View
+from engine.sparsity.policy import BLOCK, CROSSOVER, CROSSOVER_TILES, LEAST_ROWS, QUERY_BLOCK, Chosen, Policy, View
 from engine.sparsity.vertical_slash import VerticalSlashPolicy
 
 __all__ = [
     "BLOCK",
     "CROSSOVER",
+    "CROSSOVER_TILES",
     "LEAST_ROWS",
     "NAMES",
     "QUERY_BLOCK",

@@ -19,6 +19,8 @@ SINK = 64
 LOCAL = 256
 # position from which, and rows from which, choosing pays (tests.bench.prefill measures it)
 CROSSOVER = 2048
+# the same where attention runs on matrix tiles (kernels.tiles): attending to all keys is cheap up to here
+CROSSOVER_TILES = 16384
 LEAST_ROWS = 128
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["available", "fit", "prepare"]
+__all__ = ["available", "fit", "gate", "norm", "prepare", "turn"]
 
 
 @lru_cache(maxsize=1)
@@ -32,6 +34,50 @@ def fit(*tensors: Tensor) -> bool:
     )
 
 
+def turn(states: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
+    """Rotate states [..., rows, dim], which ``fit``, by angles [rows, dim / 2], in the half-split convention.
+
+    out: as states, contiguous as they are.
+    """
+    from kernels.parallel import each
+    from kernels.tiles import rows
+
+    flat, turned = (rows.bits(tensor.view(-1, *tensor.shape[-2:])) for tensor in (states, out))
+    cosines, sines = cos.contiguous().numpy(), sin.contiguous().numpy()
+    each(lambda number: rows.turn(flat[number], cosines, sines, turned[number]), range(len(flat)))
+
+
+def norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root mean square norm of bfloat16 states [..., hidden]."""
+    from kernels.tiles import rows
+
+    states = states.contiguous()
+    out = torch.empty_like(states)
+    flat, normed = (rows.bits(tensor).reshape(-1, states.shape[-1]) for tensor in (states, out))
+    scale, small = rows.bits(weight), np.float32(eps)
+    _shared(len(flat), lambda part: rows.normed(flat[part], scale, small, normed[part]))
+    return out
+
+
+def gate(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up of bfloat16 tensors of one shape."""
+    from kernels.tiles import rows
+
+    out = torch.empty_like(up)
+    every = [rows.bits(tensor.contiguous()).reshape(-1) for tensor in (gate, up, out)]
+    _shared(len(every[0]), lambda part: rows.gated(*(array[part] for array in every)))
+    return out
+
+
+def _shared(count: int, work: Callable[[slice], None]) -> None:
+    """Parts of a range, one a thread."""
+    from kernels.parallel import each
+
+    threads = torch.get_num_threads()
+    ends = [count * number // threads for number in range(threads + 1)]
+    each(lambda number: work(slice(ends[number], ends[number + 1])), range(threads))
+
+
 def prepare() -> None:
     """Compile what there is, unless that was done on this machine before; it takes half a minute."""
     if not available():
@@ -42,6 +88,8 @@ def prepare() -> None:
 
     queries = torch.zeros((1, 1, 1, 16, 64), dtype=torch.bfloat16)
     states = torch.zeros((1, 512, 64), dtype=torch.bfloat16)
+    gate(queries, norm(queries, states[0, 0], 1e-6))
+    turn(queries, torch.ones((16, 32)), torch.ones((16, 32)), torch.empty_like(queries))
     run_attention(queries, [Span(states[:, :16], states[:, :16], 0)], scale=1.0, impl="tiles")
     blocks, counts = torch.zeros((1, 1, 1), dtype=torch.int32), torch.ones((1, 1), dtype=torch.int32)
     sparse_attention(

@@ -146,3 +146,23 @@ def test_shares_of_attention_are_the_reference_s(
     scored = wanted.isfinite()
     assert (found[scored] - wanted[scored]).abs().max() < 1e-3 if scored.any() else True
     assert (found[scored] / wanted[scored] - 1).abs().max() < tolerances.TILE_SHARES if scored.any() else True
+
+
+@need_tiles
+def test_what_stands_between_products_is_what_transformers_computes() -> None:
+    states, up, weight = made(1, 1, 77, 96, scale=3.0), made(2, 1, 77, 96), made(3, 96)
+    wide = states.float()
+    wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5)
+    wanted = weight * wide.bfloat16()
+    found = tiles.norm(states, weight, 1e-5)
+    # another order of the sum may round a number here and there the other way
+    assert (found != wanted).float().mean() < 0.01 and torch.allclose(found.float(), wanted.float(), rtol=2**-7)
+    gated, wanted = tiles.gate(states, up), torch.nn.functional.silu(states) * up
+    assert (gated != wanted).float().mean() < 0.01 and torch.allclose(gated.float(), wanted.float(), rtol=2**-6)
+    heads, angle = made(4, 2, 3, 77, 64), torch.randn(77, 32)
+    turned = torch.empty_like(heads)
+    tiles.turn(heads, angle.cos(), angle.sin(), turned)
+    first, second = heads.float().chunk(2, -1)
+    cos, sin = angle.cos(), angle.sin()
+    wanted = torch.cat((first * cos - second * sin, second * cos + first * sin), -1).bfloat16()
+    assert torch.allclose(turned.float(), wanted.float(), rtol=2**-7, atol=1e-6)

@@ -1,0 +1,53 @@
+"""Rows of bfloat16 numbers, as their bits: what stands between matrix products, in one pass over memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from kernels.decode_row.primitives import exp, narrow, widen
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def bits(tensor: Tensor) -> Any:
+    """In place."""
+    return tensor.view(torch.uint16).numpy()
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def turn(states: Any, cos: Any, sin: Any, out: Any) -> None:
+    """Rotate [rows, dim] by angles [rows, dim / 2]."""
+    half = states.shape[1] // 2
+    for row in range(states.shape[0]):
+        for d in range(half):
+            first, second = widen(states[row, d]), widen(states[row, d + half])
+            out[row, d] = narrow(first * cos[row, d] - second * sin[row, d], out)
+            out[row, d + half] = narrow(second * cos[row, d] + first * sin[row, d], out)
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def normed(states: Any, weight: Any, eps: Any, out: Any) -> None:
+    """Root mean square norm of [rows, hidden], rounded before the weight as transformers does it."""
+    for row in range(states.shape[0]):
+        total = np.float32(0)
+        for d in range(states.shape[1]):
+            number = widen(states[row, d])
+            total += number * number
+        factor = np.float32(1) / np.sqrt(total / np.float32(states.shape[1]) + eps)
+        for d in range(states.shape[1]):
+            out[row, d] = narrow(widen(narrow(widen(states[row, d]) * factor, out)) * widen(weight[d]), out)
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def gated(gate: Any, up: Any, out: Any) -> None:
+    """silu(gate) * up of [n], rounded between as transformers does it."""
+    for d in range(gate.shape[0]):
+        number = widen(gate[d])
+        small = exp(-abs(number))
+        share = (np.float32(1) if number > 0 else small) / (np.float32(1) + small)
+        out[d] = narrow(widen(narrow(number * share, out)) * widen(up[d]), out)
