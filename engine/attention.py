@@ -149,7 +149,9 @@ def dual_chunk_attention(
         grouped = (grouped * sharpness[:, None]).to(query.dtype)
     if step.policy is not None:
         return _heads_last(_sparse(layer, grouped, scaling, step)), None
-    if rows > 1 and query.device.type == "cpu":
+    # what is looked at is told by the other way only
+    told = step.masses is not None and step.masses.wants(layer)
+    if rows > 1 and not told and query.device.type == "cpu":
         whole = _over_runs(layer, grouped, scaling, step)
         if whole is not None:
             return _heads_last(whole), None
@@ -174,7 +176,7 @@ def dual_chunk_attention(
             )
         )
     result = merge.result()
-    if step.masses is not None and step.masses.wants(layer):
+    if step.masses is not None and told:
         for extent in step.cache.extents:
             if extent is not own or rows == 1:
                 kind = dual_chunk.relation(chunk, dual_chunk.chunk(extent.start))
