@@ -37,7 +37,8 @@ class RecallGauge:
 
     def look(self, view: View, chosen: Chosen) -> None:
         """Measure one layer. The query block differs by layer, so that a chunk is seen in many places."""
-        if (view.layer + view.start // 2048) % EVERY:
+        # the first always, so that every chunk has something measured
+        if view.layer and (view.layer + view.start // 2048) % EVERY:
             return
         number = view.layer % view.query_blocks
         begin = number * QUERY_BLOCK
