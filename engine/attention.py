@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -81,6 +81,14 @@ class Step:
         return self.cache.arena.holes(self.cache.extents)
 
 
+class Attends(Protocol):
+    """A step that knows itself where keys and values are."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """[1, rows, heads, dim], as transformers wants it."""
+        ...
+
+
 class Merge:
     """Merges attention parts by their log-sum-exp, in float32, so many at a time."""
 
@@ -128,7 +136,7 @@ def dual_chunk_attention(
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    step: Step,
+    step: Step | Attends,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """query: [1, heads, rows, dim]; key, value: [1, kv_heads, rows, dim], rotated to their place in their chunk.
@@ -137,6 +145,8 @@ def dual_chunk_attention(
     """
     assert attention_mask is None and query.shape[0] == 1
     layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if not isinstance(step, Step):
+        return step.attend(layer, query, key, value, scaling), None
     if step.on_layer is not None:
         step.on_layer(layer)
     step.cache.touch(layer)

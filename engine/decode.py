@@ -82,7 +82,8 @@ def grow_tail(model: LanguageModel, cache: KVCache, tails: list[Extent]) -> None
         return
     start = cache.end
     capacity = min(TAIL_TOKENS, model.dual_chunk.border_after(start) - start)
-    extent = model.shape.allocate(start, capacity)
+    extent = cache.allocate(start, capacity)
+    extent.length = 0
     cache.append(extent)
     tails.append(extent)
 

@@ -22,6 +22,7 @@ from engine.catalogue import DENSE_SLOWNESS, SPARSE_SLOWNESS
 from engine.chunkplan import DENSE, ChunkPlan
 from engine.config import CUDA_CHUNK, EngineConfig
 from engine.cost import Work
+from engine.device import DeviceDecoder
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
 from engine.gaze import Gazer, Masses, read_heads
 from engine.kvcache import Extent, KVCache, KVShape
@@ -43,7 +44,8 @@ Result = TypeVar("Result")
 class LanguageModel:
     """A Llama, Qwen2 or Qwen3 model on one device. Not thread-safe."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, load: Callable[[EngineConfig], Any] | None = None) -> None:
+        """load: gives the module to run, None for the checkpoint in the config's folder."""
         self.dual_chunk = DualChunk(
             chunk_size=config.chunk_size, local_size=config.local_size, yarn=config.temperature == "yarn"
         )
@@ -52,12 +54,7 @@ class LanguageModel:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         transformers_logging.disable_progress_bar()
-        try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                config.folder, dtype=dtype, attn_implementation=attention.register(), local_files_only=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CheckpointDamaged(str(config.folder), str(error)) from error
+        loaded = (load or from_folder)(config)
         family = str(loaded.config.model_type)
         if family not in FAMILIES:
             raise CheckpointUnsupported(str(config.folder), f"its family is {family}")
@@ -87,6 +84,7 @@ class LanguageModel:
         if fast:
             in_background(tiles.prepare)
         self._row: Future[RowForward] | None = None
+        self.decoder = self.make_decoder() if self.device.type == "cuda" and self.shape.dim in TRITON_DIMS else None
         if self.decodes_by_row:
             # compiled while the first text is read, where it was never compiled here
             in_background(lambda: decode_row.prepare(dtype))
@@ -105,6 +103,17 @@ class LanguageModel:
         default = "block" if budgets is not None and able else "dense"
         uniform = Budgets.uniform(shape.layers, shape.kv_heads)
         return sparsity.make(default if config.policy is None else config.policy, budgets or uniform)
+
+    def make_decoder(self, **given: Any) -> DeviceDecoder:
+        budgets = None if self.policy is None else self.policy.budgets
+        return DeviceDecoder(
+            self.model, self.shape, self.heads, self.dual_chunk, self.inv_freq, budgets=budgets, **given
+        )  # fmt: skip
+
+    @property
+    def in_arena(self) -> bool:
+        """Whether every reading goes into an arena: where there is a pool of pages on a device, not mapped files."""
+        return self.device.type == "cuda"
 
     def policy_of(self, plan: ChunkPlan, widen: int) -> Policy | None:
         """What a plan says, with budgets ``widen`` times as wide, None for dense attention."""
@@ -219,6 +228,8 @@ class LanguageModel:
         try:
             if self.decodes_by_row:
                 return self.row_forward(token, cache, None if gazer is None else gazer.watch(cache))
+            if gazer is None and self.decoder is not None and self.decoder.fits(cache):
+                return self.decoder(token, cache)
             masses = None if gazer is None else gazer.masses()
             hidden = self.hidden(array("i", [token]), extent.end - 1, cache, masses=masses)
         except BaseException:
@@ -257,6 +268,19 @@ class LanguageModel:
             int8=self.shape.dtype is torch.bfloat16,
             budgets=None if self.policy is None else self.policy.budgets,
         )
+
+
+def from_folder(config: EngineConfig) -> Any:
+    """The checkpoint's module, on the CPU. Raises CheckpointDamaged."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            config.folder,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=attention.register(),
+            local_files_only=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointDamaged(str(config.folder), str(error)) from error
 
 
 def in_background(function: Callable[[], Result]) -> Future[Result]:

@@ -145,11 +145,13 @@ def read(
     need_last: bool,
     upto: int | None = None,
     chunking: Chunking = "equal tokens",
+    room: int = 0,
 ) -> Reading:
     """Bring the whole prompt into a cache: what is kept is mapped, the rest is read and kept chunk by chunk.
 
     limit: positions the model can tell apart; chunk_tokens: the most to read at a time; need_last: the last token is
-    run again if all was kept, so that there is something to answer from; upto: end after so many tokens of the prompt.
+    run again if all was kept, so that there is something to answer from; upto: end after so many tokens of the prompt;
+    room: tokens of an answer, to lie beside the prompt's on a GPU.
     Chunks and budgets are those of the plans kept with the reading (``engine.chunkplan``), made now where there are
     none. Raises ContextTooLong before any work, OutOfMemory where even a page at a time is too much. Whatever ends it,
     chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used; Incomplete where a
@@ -159,7 +161,7 @@ def read(
         raise ContextTooLong(prompt.end, limit)
     if not prompt.tokens:
         raise ValueError("a prompt needs at least one token")
-    reader = _Reader(model, pages, prompt, chunk_tokens, chunking, cancel, emit, upto)
+    reader = _Reader(model, pages, prompt, chunk_tokens, chunking, cancel, emit, upto, room)
     return reader.run(leave=1 if need_last else 0)
 
 
@@ -176,10 +178,11 @@ class _Reader:
         cancel: Flag,
         emit: Callable[[Progress], None],
         upto: int | None,
+        room: int,
     ) -> None:
         self._model, self._pages, self._prompt = model, pages, prompt
         self._tokens = prompt.tokens if upto is None else upto
-        self._chunk_tokens, self._chunking = chunk_tokens, chunking
+        self._chunk_tokens, self._chunking, self._room = chunk_tokens, chunking, room
         self._cancel, self._emit = cancel, emit
         self._plans: list[ChunkPlan] = []
         self._maker = Plans(
@@ -232,9 +235,11 @@ class _Reader:
         whoever goes on with a reading must merge the same.
         """
         self._plans = self._maker.of(self._prompt, found)
+        model = self._model
+        if model.in_arena:
+            return _arena(model, -(-(self._prompt.end + self._room) // PAGE_TOKENS) * PAGE_TOKENS)
         if self._tokens - found <= self._leave:
             return None
-        model = self._model
         sparse = any(
             plan.policy != "dense" and model.reads_sparsely(chunk.start, chunk.tokens, model.policy_of(plan, NARROWEST))
             for plan in self._plans

@@ -80,7 +80,8 @@ class Session:
         model, pages, loading = self.load(emit)
         model.prepare_row()
         begun = time.perf_counter()
-        reading = self._prefill(model, pages, prompt, emit, cancel, need_last=True)
+        room = min(sampling.max_tokens, self.config.limit) + decode.TAIL_TOKENS
+        reading = self._prefill(model, pages, prompt, emit, cancel, need_last=True, room=room)
         read = time.perf_counter()
         first: list[float] = []
 
@@ -168,7 +169,15 @@ class Session:
         return self._blanks.get(prompt, cache)
 
     def _prefill(
-        self, model: LanguageModel, pages: Pages, prompt: Prompt, emit: Emit, cancel: Flag, *, need_last: bool
+        self,
+        model: LanguageModel,
+        pages: Pages,
+        prompt: Prompt,
+        emit: Emit,
+        cancel: Flag,
+        *,
+        need_last: bool,
+        room: int = 0,
     ) -> prefill.Reading:
         """Read the prompt. Where kept pages are missing or prove bad in its middle, only those are read again.
 
@@ -190,6 +199,7 @@ class Session:
                 emit=told,
                 need_last=need_last and upto is None,
                 upto=upto,
+                room=room,
             )
             if need_last and upto is None and reading.finished:
                 reading.cache.touch()

@@ -1,5 +1,7 @@
 """Answering, token by token: ``python -m tests.bench.decode --tokens 512 8192 16384``.
 
+``--random Qwen2.5-7B`` measures random weights of that shape (``tests.bench.random_weights``), for a GPU.
+
 After a text of so many tokens the next ones are fed as they stand in it (teacher-forced): by what people get (keys are
 chosen in a long context), with all keys, and by transformers' modules in full precision. Prints a row of JSON a length:
 tokens a second and losses (nats) of each, and the ceiling, which is one pass over the weights and all keys and values at
@@ -18,7 +20,7 @@ import torch
 from engine import prefill
 from engine.pages import Pages
 from engine.row import RowForward
-from tests.bench import rows, setup
+from tests.bench import random_weights, rows, setup
 
 WARM = 4
 
@@ -91,7 +93,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--no-modules", action="store_true", help="leave transformers' modules out: they are slow")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object (it always is)")
+    random_weights.arguments(parser)
+    parser.add_argument("--policy", nargs="+", default=["default", "dense"], help="with --random")
     given = parser.parse_args()
+    if given.random:
+        random_weights.run("decode", given)
+        return
     for model in given.model:
         for tokens in given.tokens:
             found = measure(model, tokens, given.text, given.steps, with_modules=not given.no_modules)

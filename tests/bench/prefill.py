@@ -1,5 +1,7 @@
 """Reading a text, by policy: ``python -m tests.bench.prefill --tokens 16384 --policy default dense``.
 
+``--random Qwen2.5-7B`` measures random weights of that shape (``tests.bench.random_weights``), for a GPU.
+
 Every reading runs in a process of its own, without keeping pages. Prints the ceiling first (the linear
 layers alone, at the rate of one large matrix product), then one JSON object a row.
 """
@@ -16,7 +18,7 @@ from threading import Event as Flag
 from engine import prefill
 from engine.pages import Pages
 from engine.protocol import Progress
-from tests.bench import rows, setup
+from tests.bench import random_weights, rows, setup
 from tests.bench.engine import ceiling
 
 
@@ -62,7 +64,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="rows a setting")
     parser.add_argument("--here", action="store_true", help="measure in this process")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object (it always is)")
+    random_weights.arguments(parser)
     given = parser.parse_args()
+    if given.random:
+        random_weights.run("prefill", given)
+        return
     if given.here:
         print(json.dumps(measure(given.model[0], given.tokens[0], given.text, given.policy[0])))
         return

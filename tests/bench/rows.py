@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -23,12 +24,18 @@ def machine() -> dict[str, Any]:
             processor = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return {"processor": processor, "cores": os.cpu_count(), "system": platform.system()}
+    found = {"processor": processor, "cores": os.cpu_count(), "system": platform.system()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
 
 
 def commit() -> str:
     """The commit measured, with "+" where the tree differs from it."""
     git = ["git", "-C", str(ROOT)]
+    if shutil.which("git") is None:
+        return "none"
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     # the recorded rows themselves do not change what is measured
     status = [*git, "status", "--porcelain", "--", ".", ":!tests/bench/results", ":!README.md"]

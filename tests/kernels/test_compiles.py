@@ -43,9 +43,38 @@ def block_scores(dim: int, dtype: torch.dtype) -> None:
     )  # fmt: skip
 
 
+def paged_decode(dim: int, dtype: torch.dtype) -> None:
+    """All keys, listed blocks, int8 of both, and the scores of mean keys."""
+    from kernels.paged_decode import paged_decode
+
+    queries = torch.empty(3, 4, 7, dim, dtype=dtype)
+    pool = torch.empty(8, 4, 1024, dim, dtype=dtype)
+    codes, steps = torch.empty(8, 4, 1024, dim, dtype=torch.int8), torch.empty(8, 4, 4, 2, dim)
+    slots = torch.zeros(8, dtype=torch.int32)
+    rest = (slots, slots, torch.zeros(4, dtype=torch.int32))
+    listed = {"blocks": torch.zeros(4, 40, dtype=torch.int32), "counts": torch.ones(4, dtype=torch.int32)}
+    int8 = {"key_steps": steps, "value_steps": steps}
+    for given in ({}, listed):
+        paged_decode(queries, pool, pool, *rest, scale=0.1, block=16, impl="triton", **given)
+        paged_decode(queries, codes, codes, *rest, scale=0.1, block=16, impl="triton", **given, **int8)
+    masses = torch.empty(4, 7, 512)
+    paged_decode(queries, pool, pool, *rest, scale=0.1, block=16, block_lse=masses, impl="triton")
+    paged_decode(queries, pool[:, :, :64], None, *rest, scale=0.1, block=1, block_lse=masses, impl="triton")
+
+
+def append_row(dim: int, dtype: torch.dtype) -> None:
+    from kernels.append_row import append_row
+
+    row, pool = torch.empty(4, dim, dtype=dtype), torch.empty(8, 4, 1024, dim, dtype=dtype)
+    table, position = torch.zeros(8, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
+    append_row(row, row, pool, pool, pool[:, :, :64], table, position, impl="triton")
+
+
 CALLS: dict[str, Callable[[int, torch.dtype], None]] = {
     "sparse_attention": sparse_attention,
     "block_scores": block_scores,
+    "paged_decode": paged_decode,
+    "append_row": append_row,
 }
 CASES = [
     (op, arch, dim, dtype) for op in CALLS for arch in SHARED for dtype in DTYPES.values() for dim in (64, 128)
