@@ -14,7 +14,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from engine import attention, sparsity
@@ -23,7 +23,7 @@ from engine.chunkplan import DENSE, ChunkPlan
 from engine.config import CUDA_CHUNK, EngineConfig
 from engine.cost import Work
 from engine.device import DeviceDecoder
-from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure
+from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure, UnknownPolicy
 from engine.gaze import Gazer, Masses, read_heads
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.linear import widen
@@ -54,6 +54,8 @@ class LanguageModel:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         transformers_logging.disable_progress_bar()
+        if config.policy is not None and config.policy not in sparsity.NAMES:
+            raise UnknownPolicy(config.policy, sparsity.NAMES)
         loaded = (load or from_folder)(config)
         family = str(loaded.config.model_type)
         if family not in FAMILIES:
@@ -271,8 +273,13 @@ class LanguageModel:
 
 
 def from_folder(config: EngineConfig) -> Any:
-    """The checkpoint's module, on the CPU. Raises CheckpointDamaged."""
+    """The checkpoint's module, on the CPU. Raises CheckpointDamaged, and SparsityConfigBad before the weights load."""
     try:
+        about: Any = AutoConfig.from_pretrained(config.folder, local_files_only=True)
+        names = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+        layers, heads, kv_heads = (getattr(about, name, None) for name in names)
+        if layers and heads and kv_heads:
+            read_budgets(config.folder, layers=layers, heads=heads, kv_heads=kv_heads)
         return AutoModelForCausalLM.from_pretrained(
             config.folder,
             dtype=getattr(torch, config.dtype),

@@ -7,8 +7,14 @@ folded into the query: q . k = (q * step) . codes + q . centre.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+from kernels.int8_kv import reference
+
+Impl = Literal["triton", "reference"]
 
 LARGEST = 127
 # tokens that share a step: steps and centres then take 3 % of what the codes take (ARCHITECTURE.md has what was tried)
@@ -19,23 +25,19 @@ def groups(tokens: int, group: int) -> int:
     return -(-tokens // group)
 
 
-def quantize(states: Tensor, group: int) -> tuple[Tensor, Tensor]:
+def quantize(states: Tensor, group: int, *, impl: Impl | None = None) -> tuple[Tensor, Tensor]:
     """states: [..., tokens, dim], any float -> codes: the same shape, int8; steps: [..., groups, 2, dim], float32.
 
     ``steps[..., 0, :]`` are the steps, ``steps[..., 1, :]`` the centres. No value moves by more than half a step, half
-    of a 254th of its channel's range in its group.
+    of a 254th of its channel's range in its group. impl: None takes Triton for tensors on a GPU.
     """
-    tokens, dim = states.shape[-2:]
-    codes = torch.empty(states.shape, dtype=torch.int8, device=states.device)
-    steps = torch.empty((*states.shape[:-2], groups(tokens, group), 2, dim), device=states.device)
-    for number, first in enumerate(range(0, tokens, group)):
-        part = states[..., first : first + group, :].float()
-        low, high = part.aminmax(dim=-2, keepdim=True)
-        step = ((high - low) / (2 * LARGEST)).clamp_(min=1e-12)
-        centre = (high + low) / 2
-        codes[..., first : first + group, :] = ((part - centre) / step).round_().clamp_(-LARGEST, LARGEST)
-        steps[..., number, 0, :], steps[..., number, 1, :] = step[..., 0, :], centre[..., 0, :]
-    return codes, steps
+    if impl is None:
+        impl = "triton" if states.is_cuda else "reference"
+    if impl == "reference":
+        return reference.quantize(states, group, largest=LARGEST)
+    from kernels.int8_kv import triton
+
+    return triton.quantize(states, group, largest=LARGEST)
 
 
 def dequantize(codes: Tensor, steps: Tensor, group: int, dtype: torch.dtype) -> Tensor:

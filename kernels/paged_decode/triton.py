@@ -13,19 +13,20 @@ from kernels.launch import LOG2_E, Launch, launch
 ROWS = 16
 # by (card, dim, bytes of a query's number)
 LAUNCHES = {
-    (80, 64, 2): Launch(rows=ROWS, keys=64, warps=4, stages=4),
+    (80, 64, 2): Launch(rows=ROWS, keys=32, warps=4, stages=4),
     (80, 128, 2): Launch(rows=ROWS, keys=32, warps=4, stages=4),
-    (80, 64, 4): Launch(rows=ROWS, keys=32, warps=4, stages=2),
+    (80, 64, 4): Launch(rows=ROWS, keys=16, warps=4, stages=2),
     (80, 128, 4): Launch(rows=ROWS, keys=32, warps=4, stages=2),
-    (90, 64, 2): Launch(rows=ROWS, keys=128, warps=4, stages=4),
+    (90, 64, 2): Launch(rows=ROWS, keys=64, warps=4, stages=4),
     (90, 128, 2): Launch(rows=ROWS, keys=64, warps=4, stages=4),
     (90, 64, 4): Launch(rows=ROWS, keys=32, warps=4, stages=2),
     (90, 128, 4): Launch(rows=ROWS, keys=32, warps=4, stages=2),
 }
-# a block's place is loaded before its keys, which takes two stages more
+# a block's place is loaded before its keys, which takes more stages or larger steps
 LISTED_LAUNCHES = LAUNCHES | {
-    (80, 64, 2): Launch(rows=ROWS, keys=64, warps=4, stages=5),
+    (80, 64, 2): Launch(rows=ROWS, keys=128, warps=4, stages=3),
     (80, 128, 2): Launch(rows=ROWS, keys=64, warps=4, stages=5),
+    (90, 64, 2): Launch(rows=ROWS, keys=128, warps=4, stages=4),
     (90, 128, 2): Launch(rows=ROWS, keys=64, warps=4, stages=5),
 }
 # int8 keys are widened in registers, with a step and a centre each

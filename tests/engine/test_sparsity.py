@@ -128,6 +128,21 @@ def test_an_unknown_policy_is_refused_before_any_work(tiny_checkpoint: Callable[
         language_model(tiny_checkpoint("llama"), "guess")
 
 
+def test_what_does_not_fit_is_refused_before_the_weights_are_loaded(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("the weights were asked for")
+
+    monkeypatch.setattr("engine.model.AutoModelForCausalLM.from_pretrained", loaded)
+    with pytest.raises(UnknownPolicy):
+        language_model(tiny_checkpoint("llama"), "guess")
+    folder = Path(shutil.copytree(tiny_checkpoint("llama"), tmp_path / "model"))
+    write_budgets(folder, [[128, 128]] * 7, group=2, scores=[[0.0, 0.0]] * 7)
+    with pytest.raises(SparsityConfigBad, match="it has 7 layers, the model 2"):
+        language_model(folder, "block")
+
+
 def test_no_room_for_an_arena_is_told_as_such(
     tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

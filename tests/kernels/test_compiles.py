@@ -44,21 +44,20 @@ def block_scores(dim: int, dtype: torch.dtype) -> None:
 
 
 def paged_decode(dim: int, dtype: torch.dtype) -> None:
-    """All keys, listed blocks, int8 of both, and the scores of mean keys."""
+    """All keys with each block's mass, listed blocks, listed int8, and the scores of mean keys."""
     from kernels.paged_decode import paged_decode
 
     queries = torch.empty(3, 4, 7, dim, dtype=dtype)
     pool = torch.empty(8, 4, 1024, dim, dtype=dtype)
     codes, steps = torch.empty(8, 4, 1024, dim, dtype=torch.int8), torch.empty(8, 4, 4, 2, dim)
-    slots = torch.zeros(8, dtype=torch.int32)
+    slots, masses = torch.zeros(8, dtype=torch.int32), torch.empty(4, 7, 512)
     rest = (slots, slots, torch.zeros(4, dtype=torch.int32))
     listed = {"blocks": torch.zeros(4, 40, dtype=torch.int32), "counts": torch.ones(4, dtype=torch.int32)}
-    int8 = {"key_steps": steps, "value_steps": steps}
-    for given in ({}, listed):
-        paged_decode(queries, pool, pool, *rest, scale=0.1, block=16, impl="triton", **given)
-        paged_decode(queries, codes, codes, *rest, scale=0.1, block=16, impl="triton", **given, **int8)
-    masses = torch.empty(4, 7, 512)
     paged_decode(queries, pool, pool, *rest, scale=0.1, block=16, block_lse=masses, impl="triton")
+    paged_decode(queries, pool, pool, *rest, scale=0.1, block=16, **listed, impl="triton")
+    paged_decode(
+        queries, codes, codes, *rest, scale=0.1, block=16, **listed, key_steps=steps, value_steps=steps, impl="triton"
+    )
     paged_decode(queries, pool[:, :, :64], None, *rest, scale=0.1, block=1, block_lse=masses, impl="triton")
 
 
@@ -70,15 +69,29 @@ def append_row(dim: int, dtype: torch.dtype) -> None:
     append_row(row, row, pool, pool, pool[:, :, :64], table, position, impl="triton")
 
 
+def int8_kv(dim: int, dtype: torch.dtype) -> None:
+    from kernels.int8_kv import quantize
+
+    quantize(torch.empty(4, 2048, dim, dtype=dtype), 256, impl="triton")
+
+
 CALLS: dict[str, Callable[[int, torch.dtype], None]] = {
     "sparse_attention": sparse_attention,
     "block_scores": block_scores,
     "paged_decode": paged_decode,
     "append_row": append_row,
+    "int8_kv": int8_kv,
 }
+# decoding is compiled for what a GPU decodes in: its float32 is for the interpreter
+DECODING = ("paged_decode", "append_row", "int8_kv")
 CASES = [
-    (op, arch, dim, dtype) for op in CALLS for arch in SHARED for dtype in DTYPES.values() for dim in (64, 128)
-]  # fmt: skip
+    (op, arch, dim, dtype)
+    for op in CALLS
+    for arch in SHARED
+    for dtype in DTYPES.values()
+    for dim in (64, 128)
+    if op not in DECODING or dtype is torch.bfloat16
+]
 
 
 @cache

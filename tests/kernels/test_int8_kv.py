@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kernels.int8_kv import dequantize, groups, quantize
+from tests.kernels.interpreter import Interpreter
 
 
 @pytest.mark.parametrize("tokens", [1, 64, 100, 257])
@@ -35,3 +36,27 @@ def test_steps_of_another_shape_are_refused() -> None:
         dequantize(codes, steps, 32, torch.float32)
     with pytest.raises(ValueError, match="steps"):
         dequantize(codes.float(), steps, 64, torch.float32)
+
+
+def _near(codes: torch.Tensor, steps: torch.Tensor, states: torch.Tensor, group: int) -> None:
+    """As the reference, but for halves that may round either way."""
+    wanted_codes, wanted_steps = quantize(states.cpu(), group, impl="reference")
+    assert (codes.cpu().int() - wanted_codes.int()).abs().max() <= 1
+    assert (codes.cpu() != wanted_codes).float().mean() < 1e-3
+    torch.testing.assert_close(steps.cpu(), wanted_steps, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("tokens", "group", "dim"), [(1, 256, 64), (257, 64, 128), (100, 32, 40)])
+def test_triton_quantizes_interpreted(
+    interpreter: Interpreter, tokens: int, group: int, dim: int, dtype: torch.dtype
+) -> None:
+    states = torch.randn(2, 3, tokens + 2, dim, generator=torch.Generator().manual_seed(tokens)).to(dtype)[:, :, 1:-1]
+    _near(*interpreter(quantize, states, group), states, group)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_cuda_quantizes(dtype: torch.dtype) -> None:
+    states = torch.randn(2, 3, 1000, 128).to(dtype)
+    _near(*quantize(states.cuda(), 256), states, 256)
