@@ -13,6 +13,7 @@ from typing import Any
 from app.library.pins import forget_reading, pinned_documents, titles
 from app.library.store import Library
 from app.settings import Settings
+from engine.provenance import summary
 from engine.snapshots import allowed_bytes, taken_bytes
 from engine.survey import Reading, Survey, evict, victims
 
@@ -128,6 +129,7 @@ class Storage:
         found = []
         for (identity, kind, own, thread, behind), readings in groups.items():
             headers = [file.header for reading in readings for file in reading.files]
+            read = summary((header.tokens, header.provenance) for header in headers)
             found.append(
                 {
                     "model": identity,
@@ -143,7 +145,9 @@ class Storage:
                     "storage": " and ".join(sorted({"int8" if header.group else "exact" for header in headers})),
                     "policies": sorted({_policy(header.provenance) for header in headers}),
                     "versions": sorted({header.provenance.get("version", "unknown") for header in headers}),
-                    "recall": _recall([(header.tokens, header.provenance) for header in headers]),
+                    "recall": float(read["recall"]) if "recall" in read else None,
+                    "recall_low": float(read["recall_low"]) if "recall_low" in read else None,
+                    "widened": int(read.get("widened", 0)),
                 }
             )
         return sorted(found, key=lambda row: -row["bytes"])
@@ -175,9 +179,3 @@ def _time(seconds: float) -> str:
 def _policy(provenance: Mapping[str, str]) -> str:
     # an answer's pages were written while it was said
     return provenance.get("policy") or provenance.get("written_by", "unknown")
-
-
-def _recall(read: Sequence[tuple[int, Mapping[str, str]]]) -> float | None:
-    """The mean over the tokens whose reading was gauged."""
-    gauged = [(tokens, float(provenance["recall"])) for tokens, provenance in read if "recall" in provenance]
-    return sum(tokens * recall for tokens, recall in gauged) / sum(tokens for tokens, _ in gauged) if gauged else None
