@@ -205,7 +205,8 @@
           elsewhere() && h("span", { class: "new-start" }, t("context.new")),
           h("span", { class: "chevron" }, icon("forth")));
         line.replaceChildren(...[toggle, meter(),
-          !plan.fits && h("div", { class: "too-much", role: "alert" }, h("p", {}, t("context.over", { needed: Lectern.number(plan.needed), limit: Lectern.number(plan.limit), bound: t("context.bound." + plan.bound) })), remedies()),
+          !plan.fits && !refused() && h("p", { class: "fine" }, t("context.passages")),
+          refused() && h("div", { class: "too-much", role: "alert" }, h("p", {}, t("context.over", { needed: Lectern.number(plan.needed), limit: Lectern.number(plan.limit), bound: t("context.bound." + plan.bound) })), remedies()),
           h("div", { id: "meter-books", hidden: !open }, h("p", { class: "fine" }, t("context.memory", { size: Lectern.bytes(plan.memory) })), books())].filter(Boolean));
       }
       if (held) line.querySelector(`[data-focus="${held}"]`)?.focus();

@@ -165,7 +165,7 @@ def test_too_much_is_refused_with_numbers(acts: Acts, machine: Machine, book: in
     seat = Seat(chosen=(book,))
     plan = acts.choose(seat)["composer"]
     assert plan["fits"] is False and plan["limit"] == 2000 and plan["needed"] > 4600 and plan["bound"] == "model"
-    said = acts.ask(seat, {"question": "Does it fit?"})
+    said = acts.ask(seat, {"question": "Does it fit?", "mode": "whole"})
     assert said["live"]["refused"] and said["notes"]["name"] == "RoomExceeded"
     assert "2,000" in said["notes"]["text"]
 

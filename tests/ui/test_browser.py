@@ -283,6 +283,8 @@ def test_titles_questions_and_answers_are_text(
     page.wait_for_function("() => document.querySelectorAll('.card-size').length === 2")
     for box in page.get_by_role("checkbox").all():
         box.check()
+    page.wait_for_selector(".context .fine")
+    page.locator('.modes input[value="whole"]').check()
     page.wait_for_selector(".context.over")
     said = page.locator(".context.over").inner_text()
     assert re.search(r"[\d,]{6,} tokens are more than the [\d,]{6,} that this model can hold", said), said
