@@ -76,30 +76,24 @@ def test_the_tightest_budget_still_holds_one_item(folder: Path) -> None:
     assert (caught.value.needed, caught.value.limit) == (least, least - 1)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.8, 3.0])
-def test_random_weights_give_valid_structure(tiny_checkpoint: Callable[..., Path], temperature: float) -> None:
-    for family in ("qwen2", "llama"):
-        folder = tiny_checkpoint(family)
-        session = Session(
-            EngineConfig(
-                folder=folder,
-                readings=None,
-                identity="t",
-                chunk_size=4096,
-                local_size=512,
-                limit=4096,
-                dtype="float32",
-                device="cpu",
-            )
-        )
-        prompt = Prompt(segments=(Segment(name="opening", ids=Tokenizer(folder).encode(["Alice was tired."])[0].ids),))
-        for seed in range(4):
-            told: list[Event] = []
-            sampling = Sampling(temperature=temperature, seed=seed, max_tokens=150, schema=TEXT, stop=('"',))
-            done = session.generate(prompt, sampling, told.append, threading.Event())
-            text = "".join(one.text for one in told if isinstance(one, Delta))
-            assert schema.fault(NODE, json.loads(text)) is None
-            assert done.finish == "stop" and done.answered <= 150
+@pytest.mark.parametrize(("temperature", "family"), [(0.0, "qwen2"), (0.8, "llama"), (3.0, "qwen2")])
+def test_random_weights_give_valid_structure(
+    tiny_checkpoint: Callable[..., Path], temperature: float, family: str
+) -> None:
+    folder = tiny_checkpoint(family)
+    config = EngineConfig(
+        folder=folder, readings=None, identity="t", chunk_size=4096, local_size=512, limit=4096, dtype="float32",
+        device="cpu",
+    )  # fmt: skip
+    session = Session(config)
+    prompt = Prompt(segments=(Segment(name="opening", ids=Tokenizer(folder).encode(["Alice was tired."])[0].ids),))
+    for seed in range(2):
+        told: list[Event] = []
+        sampling = Sampling(temperature=temperature, seed=seed, max_tokens=110, schema=TEXT, stop=('"',))
+        done = session.generate(prompt, sampling, told.append, threading.Event())
+        text = "".join(one.text for one in told if isinstance(one, Delta))
+        assert schema.fault(NODE, json.loads(text)) is None
+        assert done.finish == "stop" and done.answered <= 110
 
 
 def test_in_the_engines_own_process(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
