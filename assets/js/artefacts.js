@@ -127,7 +127,7 @@
         h("form", { class: "artefact-form", onsubmit: begin },
           picked.inputs.map(field),
           h("label", { class: "artefact-field" }, h("span", {}, t("artefacts.in")), h("select", { name: "in", class: "order-box" },
-            h("option", { value: "" }, t("artefacts.in_book")), h("option", { value: "en" }, "English"), h("option", { value: "zh" }, "中文"))),
+            h("option", { value: "" }, t("artefacts.in_book")), Object.entries(Lectern.given.strings).map(([code, table]) => h("option", { value: code }, table["bar.language_name"])))),
           h("label", { class: "artefact-field" }, h("span", {}, t("artefacts.chapters")), h("input", { name: "chapters", class: "text-box", placeholder: t("artefacts.chapters_all") })),
           h("label", { class: "artefact-field" }, h("span", {}, t("artefacts.parts")), h("input", { name: "parts", type: "number", min: 1, class: "text-box", placeholder: t("artefacts.parts_all") })),
           h("p", { class: count ? "fine" : "fine artefact-warning", role: count ? null : "alert" }, count ? t("artefacts.over", { n: count }) : t("artefacts.choose_books")),
