@@ -13,7 +13,7 @@ from array import array
 
 import torch
 
-from engine.gaze import GazeHeads, Gazer
+from engine.gaze import GazeHeads, Gazer, blocks_of
 from engine.kvcache import KVCache
 from engine.model import LanguageModel
 from engine.pages import mean_keys
@@ -54,7 +54,7 @@ def main() -> None:
             gazers = {
                 "without": None,
                 "shipped heads": Gazer(shipped, prompt),
-                "all heads": Gazer(everything, prompt, torch.zeros(prompt.end // 16 + 1)),
+                "all heads": Gazer(everything, prompt, torch.zeros(blocks_of(prompt.end))),
             }
             seconds: dict[str, list[float]] = {kind: [] for kind in gazers}
             for number in range(given.rounds + 2):
