@@ -299,7 +299,9 @@
       const box = root.getBoundingClientRect(), wide = menu.offsetWidth, high = menu.offsetHeight;
       const over = next.rect.top - box.top - high - 10;
       const below = next.rect.bottom - box.top + 10;
-      menu.style.top = `${over > 56 ? over : Math.min(below, box.height - high - 12)}px`;
+      // a selection may reach beyond what is seen
+      const top = over > 56 ? over : below;
+      menu.style.top = `${Math.max(56, Math.min(top, box.height - high - 12))}px`;
       menu.style.left = `${Math.max(8, Math.min(next.rect.left - box.left + next.rect.width / 2 - wide / 2, box.width - wide - 8))}px`;
     }
     function hideMenu() { menu.hidden = true; chosen = null; }

@@ -79,7 +79,7 @@ def test_a_book_is_dropped_read_and_asked(
     shoot(page, "empty")
 
     # several at once through the picker, then one dropped on the page
-    tale, bad = write_tale(tmp_path / "tale.txt", chapters=5), write_broken_pdf(tmp_path / "broken.pdf")
+    tale, bad = write_tale(tmp_path / "tale.txt", chapters=24), write_broken_pdf(tmp_path / "broken.pdf")
     page.set_input_files("#add-books", [str(tale), str(bad)])
     handbook = write_epub(tmp_path / "handbook.epub").read_bytes()
     page.evaluate(
