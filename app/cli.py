@@ -154,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
         "--mode",
         choices=["whole", "reread", "auto"],
         default="auto",
-        help="answer from the whole text, from passages found in it, or as measured best for the model (the default)",
+        help="answer from the whole text, from passages found in it, or (the default) from passages where the whole is "
+        "more than the model was trained on",
     )
     ask.add_argument(
         "--quick",
@@ -377,6 +378,8 @@ def _log_to_file(settings: Settings) -> None:
     for name in ("app", "engine"):
         logger = logging.getLogger(name)
         logger.setLevel(settings.log_level.upper())
+        for old in logger.handlers:
+            old.close()
         logger.handlers = [handler]
         logger.propagate = False
 

@@ -298,7 +298,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(lectern: Lectern, tmp_pa
     path = tmp_path / "huge.txt"
     path.write_text(TALE * 1000, encoding="utf-8")
     assert lectern("add", path).status == 0
-    ran = lectern("ask", "Who?", "--doc", "1")
+    ran = lectern("ask", "Who?", "--doc", "1", "--mode", "whole")
     assert ran.status == 1
     assert "this model can hold 32,768. Choose a model with a longer window" in ran.err
     assert lectern("threads", "--json").json == []
