@@ -274,9 +274,9 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
         in its prompt by their ids. A thread keeps the documents it began with. ``instead_of`` a turn of the thread,
         the question begins a branch beside it. ``upto``: by document, the offset before which this question is
         answered; where the owner has read less, that counts. mode: answer from the "whole", from passages found
-        ("reread"), or from passages where the whole is more than the model was trained on ("auto"). quick: take each document as it was read alone, so that
-        none is read again for the company it is in; what they saw of one another is lost. None: as the conversation
-        went so far.
+        ("reread"), or from passages where the whole is more than the model was trained on ("auto"). quick: take each
+        document as it was read alone, so that none is read again for the company it is in; what they saw of one
+        another is lost. None: as the conversation went so far.
 
         Raises QuestionEmpty, NothingChosen, NotFound, and RoomExceeded as far as it can be told at once.
         """
