@@ -32,7 +32,7 @@ _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from app.documents import sandbox; sandbox.serve()"
 )
-_MODULES = ("app.documents.model", "app.errors")
+_MODULES = ("app.documents.model", "app.errors.documents")
 
 
 def parse_in_process(

@@ -96,9 +96,20 @@ def test_a_process_that_is_killed_is_said_and_started_again(engine: LocalEngine)
     assert isinstance(done, Done) and done.finish == "stop" and done.reused >= 1024
 
 
+# children that other modules' fixtures started
+_elsewhere: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere() -> None:
+    _elsewhere.clear()
+    _elsewhere.update(child.pid for child in psutil.Process().children())
+
+
 def worker_processes() -> list[psutil.Process]:
     """Children that run the engine: the spawn method also starts a resource tracker on some systems."""
-    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    children = [child for child in psutil.Process().children() if child.pid not in _elsewhere]
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_two_threads_take_turns(engine: LocalEngine) -> None:

@@ -1,0 +1,111 @@
+"""Which keys a row attends to, as units: (run, first key, keys), each within one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, prange
+
+from kernels.decode_row.primitives import exp, pointer, widen
+from kernels.decode_row.table import BLOCKS, FAST, GROUP, KIND, LENGTH, MEANS, MEANS_HEAD, MEANS_LAYER, UNIT
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def whole_units(runs: Any, units: Any) -> int:
+    """Every key of every run: units [most, 3] of (run, first key, keys); returns how many."""
+    count = 0
+    for run in range(runs.shape[0]):
+        for first in range(0, runs[run, LENGTH], UNIT):
+            units[count, 0], units[count, 1] = run, first
+            units[count, 2] = min(UNIT, runs[run, LENGTH] - first)
+            count += 1
+    return count
+
+
+@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def score_blocks(layer: int, runs: Any, queries: Any, like: Any, places: Any, scores: Any) -> None:
+    """Logits of the mean key of every block: scores [kv_heads, group, blocks]. places: [blocks, 2] (run, block)."""
+    heads, group, blocks = scores.shape
+    dim = queries.shape[3]
+    step = 64
+    pieces = -(-blocks // step)
+    for index in prange(pieces * heads):
+        head, begin = index % heads, index // heads * step
+        for place in range(begin, min(blocks, begin + step)):
+            run, block = places[place, 0], places[place, 1]
+            size = like.itemsize
+            address = runs[run, MEANS] + size * (layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD])
+            mean = carray(pointer(address + size * block * dim), (dim,), like.dtype)
+            for member in range(group):
+                query = queries[runs[run, KIND], head, member]
+                total = np.float32(0)
+                for d in range(dim):
+                    total += query[d] * widen(mean[d])
+                scores[head, member, place] = total
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int, units: Any) -> int:
+    """The ``most`` blocks with the largest share of the estimated mass, and what is always attended to, as units.
+
+    scores: [group, blocks], changed; the first ``sink`` and the last ``local`` blocks are taken anyway.
+    """
+    group, blocks = scores.shape
+    share = np.zeros(blocks, np.float32)
+    for member in range(group):
+        top = np.float32(-1e30)
+        for place in range(blocks):
+            top = max(top, scores[member, place])
+        total = np.float32(0)
+        for place in range(blocks):
+            scores[member, place] = exp(scores[member, place] - top)
+            total += scores[member, place]
+        for place in range(blocks):
+            share[place] += scores[member, place] / total
+    share[:sink] = np.float32(1e30)
+    share[blocks - local :] = np.float32(1e30)
+    keep = min(blocks, most + sink + local)
+    bar = np.partition(share, blocks - keep)[blocks - keep] if keep else np.float32(np.inf)
+    spare = keep - (share > bar).sum()
+    count, place = 0, 0
+    for run in range(runs.shape[0]):
+        length = runs[run, LENGTH]
+        if runs[run, BLOCKS] == 0:
+            for first in range(0, length, UNIT):
+                units[count, 0], units[count, 1], units[count, 2] = run, first, min(UNIT, length - first)
+                count += 1
+            continue
+        end = -1  # of the unit at hand, if the next block may join it
+        for number in range(runs[run, BLOCKS]):
+            taken = share[place] > bar
+            if share[place] == bar and spare > 0:
+                taken = True
+                spare -= 1
+            place += 1
+            if not taken:
+                continue
+            first = number * block
+            keys = min(block, length - first)
+            # a unit has one step a channel
+            whole = runs[run, GROUP] == 0 or first % runs[run, GROUP] != 0
+            if end == first and whole and units[count - 1, 2] + keys <= UNIT:
+                units[count - 1, 2] += keys
+            else:
+                units[count, 0], units[count, 1], units[count, 2] = run, first, keys
+                count += 1
+            end = first + keys
+    return count
+
+
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+def choose_all(
+    scores: Any, runs: Any, keys: Any, block: int, sink: int, local: int, units: Any, counts: Any, lists: Any
+) -> None:
+    """Units of every head, in a list of its own or, where it needs all keys, the last list."""
+    heads = scores.shape[0]
+    for head in prange(heads):
+        lists[head] = heads
+        if keys[head] < scores.shape[2] * block:
+            lists[head] = head
+            counts[head] = choose(scores[head], runs, block, keys[head] // block, sink, local, units[head])
