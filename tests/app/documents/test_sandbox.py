@@ -182,7 +182,11 @@ def test_a_parser_that_was_taken_over_runs_nothing_here(
 def test_names_below_the_accepted_modules_are_refused() -> None:
     import io
 
-    for module, name in (("app.errors.documents", "Sequence.__init__"), ("app.errors.documents", "annotations"), ("builtins", "eval")):
+    for module, name in (
+        ("app.errors.documents", "Sequence.__init__"),
+        ("app.errors.documents", "annotations"),
+        ("builtins", "eval"),
+    ):
         data = (
             b"\x80\x04\x8c"
             + bytes([len(module)])
