@@ -28,7 +28,8 @@ from app.terminal import one_line
 from tests.engine.conftest import make_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60
+# a first answer waits for Numba to compile: half a minute of a quiet machine
+SECONDS = 240
 # tokens: more than the first chunk that the engine keeps
 CHUNK = 2500
 TALE = "The keeper of the lamp at Orrin was called Tamsin Vole.\n\nHer dog was called Button.\n\n"
