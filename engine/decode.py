@@ -10,7 +10,6 @@ from threading import Event as Flag
 import torch
 from torch import Tensor
 
-from engine.constraint import Constraint
 from engine.errors import NumericalFailure
 from engine.gaze import Gazer
 from engine.kvcache import Extent, KVCache
@@ -112,6 +111,9 @@ def answer(
     decoder = tokenizer.detokenizer()
     constraint = None
     if sampling.schema is not None:
+        # not before it is asked for: its library need not be there where nothing is held to a schema
+        from engine.constraint import Constraint
+
         most = min(sampling.max_tokens, limit - cache.end + 1)
         constraint = Constraint(sampling.schema, tokenizer.folder, len(logits), most)
     held = StopText(() if constraint is not None else sampling.stop + tokenizer.stop_texts)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # what such a machine does not have
 ABSENT = (
     "gradio", "pymupdf", "fitz", "sqlite_utils", "gguf", "lxml", "striprtf", "charset_normalizer", "markdown_it",
-    "platformdirs", "app", "numba",
+    "platformdirs", "app", "numba", "llguidance",
 )  # fmt: skip
 RUN = """
 import runpy, sys
