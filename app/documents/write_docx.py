@@ -1,6 +1,7 @@
-"""Markdown as a DOCX: headings, paragraphs, emphasis, lists, quotations, code and tables. No pictures, no links out.
+"""Markdown as a DOCX, by python-docx: headings, paragraphs, emphasis, links, lists, quotations, code and tables.
 
-The same Markdown gives the same bytes. Control characters, which XML cannot hold, are left out.
+The same Markdown gives the same bytes. No pictures; a link leads to http, https and mailto only. Control characters,
+which XML cannot hold, are left out.
 """
 
 from __future__ import annotations
@@ -8,190 +9,229 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+from docx import Document
+from docx.enum.style import WD_STYLE_TYPE
+from docx.enum.text import WD_ALIGN_PARAGRAPH
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.oxml import OxmlElement
+from docx.oxml.ns import qn
+from docx.shared import Mm, Pt, RGBColor
+from docx.text.paragraph import Paragraph
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_WHEN = (2000, 1, 1, 0, 0, 0)
-_STYLES = {
-    "Title": ("Title", 40, True),
-    "Heading1": ("heading 1", 32, True),
-    "Heading2": ("heading 2", 28, True),
-    "Heading3": ("heading 3", 24, True),
-    "Heading4": ("heading 4", 22, True),
-    "Heading5": ("heading 5", 22, True),
-    "Heading6": ("heading 6", 22, True),
-    "Quote": ("Quote", 22, False),
-    "ListParagraph": ("List Paragraph", 22, False),
-    "Code": ("Code", 20, False),
+_WHEN = datetime(2000, 1, 1, tzinfo=UTC)
+_MONO = "Courier New"
+_INK = RGBColor(0x1A, 0x1A, 0x1A)
+_LINK = RGBColor(0x1F, 0x4E, 0x79)
+_SIZES = {1: 20, 2: 16, 3: 13, 4: 12, 5: 11, 6: 11}
+_DEEPEST = 3  # Word's template numbers its lists' styles up to there
+# fonts that Word for Windows and for the Mac both know, and LibreOffice replaces by its own: text, headings, quotations
+_EAST = {
+    "zh": ("SimSun", "SimHei", "KaiTi", "zh-CN"),
+    "ja": ("MS Mincho", "MS Gothic", "MS Mincho", "ja-JP"),
+    "ko": ("Batang", "Malgun Gothic", "Batang", "ko-KR"),
 }
-_INDENTED = {"Quote": 567, "ListParagraph": 567, "Code": 284}
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    text: str
-    bold: bool = False
-    italic: bool = False
-    code: bool = False
 
 
 def docx(markdown: str, *, title: str = "", language: str = "en") -> bytes:
-    """The file. title: what its properties say; a title in the text is a heading of the Markdown."""
-    body = "".join(_blocks(MarkdownIt("commonmark", {"html": False}).enable("table").parse(markdown)))
-    files = {
-        "[Content_Types].xml": (
-            '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-            '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-            '<Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" '
-            'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/><Override '
-            'PartName="/word/styles.xml" '
-            'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.styles+xml"/><Override '
-            'PartName="/docProps/core.xml" ContentType="application/vnd.openxmlformats-package.core-properties+xml"/>'
-            "</Types>"
-        ),
-        "_rels/.rels": (
-            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
-            'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
-            'Target="word/document.xml"/><Relationship Id="r2" '
-            'Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties" '
-            'Target="docProps/core.xml"/></Relationships>'
-        ),
-        "word/_rels/document.xml.rels": (
-            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
-            'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/>'
-            "</Relationships>"
-        ),
-        "word/styles.xml": _styles(language),
-        "word/document.xml": f'<w:document xmlns:w="{_W}"><w:body>{body}<w:sectPr/></w:body></w:document>',
-        "docProps/core.xml": (
-            '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
-            f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{_text(title)}</dc:title></cp:coreProperties>'
-        ),
-    }
+    """The file. title: what its properties say; a title in the text is a heading of the Markdown. language: ISO 639-1,
+    for its spelling and its fonts."""
+    document = Document()
+    _dress(document, language)
+    about = document.core_properties
+    about.title, about.language = _text(title)[:255], language
+    about.author, about.comments = "", ""
+    about.created = about.modified = _WHEN
+    _Writer(document).write(MarkdownIt("commonmark", {"html": False}).enable("table").parse(markdown))
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name, _WHEN)
+    document.save(stream)
+    return _timeless(stream.getvalue())
+
+
+def _dress(document: Any, language: str) -> None:
+    """The template's styles in a book's manner, and with fonts for the language's script."""
+    text, head, quote, tag = _EAST.get(language.split("-")[0], ("SimSun", "SimHei", "KaiTi", "zh-CN"))
+    page = document.sections[0]
+    page.page_width, page.page_height = Mm(210), Mm(297)
+    page.left_margin = page.right_margin = Mm(28)
+    page.top_margin = page.bottom_margin = Mm(25)
+    styles = document.styles
+    spoken = styles.element.find(".//" + qn("w:lang"))
+    if spoken is not None:
+        spoken.set(qn("w:val"), tag if language in _EAST else language)
+        spoken.set(qn("w:eastAsia"), tag)
+    styles.add_style("Code", WD_STYLE_TYPE.PARAGRAPH).base_style = styles["Normal"]
+    _font(styles["Normal"], "Cambria", text)
+    _font(styles["Code"], _MONO, text)
+    styles["Code"].font.size = Pt(9.5)
+    styles["Code"].paragraph_format.left_indent = Pt(14)
+    _font(styles["Quote"], "Cambria", quote)
+    styles["Quote"].paragraph_format.left_indent = Pt(28)
+    # slanted ideographs are no italics: a quotation has another hand instead
+    styles["Quote"].font.italic = language not in _EAST
+    styles["Quote"].font.color.rgb = _INK
+    for level, size in _SIZES.items():
+        style = styles[f"Heading {level}"]
+        _font(style, "Calibri", head)
+        style.font.size, style.font.bold, style.font.italic, style.font.color.rgb = Pt(size), True, False, _INK
+
+
+def _font(style: Any, western: str, eastern: str) -> None:
+    style.font.name = western
+    fonts = style.element.rPr.rFonts
+    for name in ("asciiTheme", "hAnsiTheme", "eastAsiaTheme", "cstheme"):
+        # a theme's font would go before the one that is named
+        fonts.attrib.pop(qn(f"w:{name}"), None)
+    fonts.set(qn("w:eastAsia"), eastern)
+
+
+class _Writer:
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self.lists: list[_List] = []
+        self.quotes = 0
+
+    def write(self, tokens: Sequence[Token]) -> None:
+        heading = ""
+        rows: list[list[Token]] = []
+        in_table = False
+        for token in tokens:
+            kind = token.type
+            if kind == "heading_open":
+                heading = f"Heading {token.tag[1:]}"
+            elif kind == "heading_close":
+                heading = ""
+            elif kind in ("bullet_list_open", "ordered_list_open"):
+                start = int(token.attrGet("start") or 1) if kind.startswith("o") else None
+                self.lists.append(_List(self.document, start, len(self.lists)))
+            elif kind in ("bullet_list_close", "ordered_list_close"):
+                self.lists.pop()
+            elif kind == "list_item_open":
+                self.lists[-1].fresh = True
+            elif kind in ("blockquote_open", "blockquote_close"):
+                self.quotes += 1 if kind.endswith("open") else -1
+            elif kind in ("fence", "code_block"):
+                _run(self.document.add_paragraph(style="Code"), token.content.rstrip("\n"))
+            elif kind == "hr":
+                self.document.add_paragraph("* * *").alignment = WD_ALIGN_PARAGRAPH.CENTER
+            elif kind == "table_open":
+                rows, in_table = [], True
+            elif kind == "tr_open":
+                rows.append([])
+            elif kind == "table_close":
+                in_table = False
+                self._table(rows)
+            elif kind == "inline" and in_table:
+                rows[-1].append(token)
+            elif kind == "inline":
+                self._inline(self._paragraph(heading), token.children or [])
+
+    def _paragraph(self, heading: str) -> Any:
+        if heading:
+            return self.document.add_paragraph(style=heading)
+        if self.lists:
+            return self.lists[-1].paragraph()
+        return self.document.add_paragraph(style="Quote" if self.quotes else None)
+
+    def _inline(self, paragraph: Any, tokens: Iterable[Token], *, bold: bool = False) -> None:
+        strong = em = 0
+        link: Any = None
+        for token in tokens:
+            kind = token.type
+            if kind in ("strong_open", "strong_close"):
+                strong += 1 if kind.endswith("open") else -1
+            elif kind in ("em_open", "em_close"):
+                em += 1 if kind.endswith("open") else -1
+            elif kind == "link_open":
+                link = _link(paragraph, str(token.attrGet("href") or ""))
+            elif kind == "link_close":
+                link = None
+            else:
+                # of a picture its caption
+                text = {"softbreak": " ", "hardbreak": "\n"}.get(kind, token.content)
+                if not text:
+                    continue
+                run = _run(paragraph, text)
+                run.bold, run.italic = bool(strong) or bold or None, bool(em) or None
+                if kind == "code_inline":
+                    run.font.name = _MONO
+                if link is not None:
+                    run.font.color.rgb, run.font.underline = _LINK, True
+                    link.append(run._r)
+
+    def _table(self, rows: Sequence[Sequence[Token]]) -> None:
+        wide = max(map(len, rows), default=0)
+        if not wide:
+            return
+        table = self.document.add_table(rows=len(rows), cols=wide, style="Table Grid")
+        for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
+            for cell, token in zip(row.cells, cells, strict=False):
+                # the first row is the head
+                self._inline(cell.paragraphs[0], token.children or [], bold=number == 0)
+        # what follows does not stick to the table
+        self.document.add_paragraph().paragraph_format.space_after = Pt(0)
+
+
+class _List:
+    """A list that is open. start: its first number, None for bullets; depth: how many lists it stands in."""
+
+    def __init__(self, document: Any, start: int | None, depth: int) -> None:
+        self.document = document
+        self.fresh = False
+        deep = min(depth + 1, _DEEPEST)
+        kind = "List Bullet" if start is None else "List Number"
+        self.style = kind if deep == 1 else f"{kind} {deep}"
+        self.more = "List Continue" if deep == 1 else f"List Continue {deep}"
+        self.number = None if start is None else self._numbering(start)
+
+    def _numbering(self, start: int) -> int:
+        # a list of its own: the style alone would go on counting where the last one ended
+        own = self.document.styles[self.style].element.pPr.numPr.numId.val
+        numbering = self.document.part.numbering_part.numbering_definitions._numbering
+        made = numbering.add_num(numbering.num_having_numId(own).abstractNumId.val)
+        made.add_lvlOverride(ilvl=0).add_startOverride(start)
+        return int(made.numId)
+
+    def paragraph(self) -> Any:
+        """The next one: with its mark where an item begins, without where an item has several."""
+        fresh, self.fresh = self.fresh, False
+        made = self.document.add_paragraph(style=self.style if fresh else self.more)
+        if fresh and self.number is not None:
+            numbered = made._p.get_or_add_pPr().get_or_add_numPr()
+            numbered.get_or_add_ilvl().val, numbered.get_or_add_numId().val = 0, self.number
+        return made
+
+
+def _run(paragraph: Any, text: str) -> Any:
+    # python-docx makes breaks of the line ends
+    return paragraph.add_run(_text(text))
+
+
+def _link(paragraph: Paragraph, address: str) -> Any:
+    if not address.lower().startswith(("http://", "https://", "mailto:")):
+        return None
+    element = OxmlElement("w:hyperlink")
+    element.set(qn("r:id"), paragraph.part.relate_to(_text(address), RELATIONSHIP_TYPE.HYPERLINK, is_external=True))
+    paragraph._p.append(element)
+    return element
+
+
+def _timeless(data: bytes) -> bytes:
+    """The same archive without the time at which it was written."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as made, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in made.namelist():
+            info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>{content}'.encode())
+            archive.writestr(info, made.read(name))
     return stream.getvalue()
 
 
-def _styles(language: str) -> str:
-    made = [
-        f'<w:styles xmlns:w="{_W}"><w:docDefaults><w:rPrDefault><w:rPr><w:sz w:val="22"/>'
-        f'<w:lang w:val="{_text(language)}"/></w:rPr></w:rPrDefault><w:pPrDefault><w:pPr><w:spacing w:after="140" '
-        'w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
-        '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/></w:style>'
-    ]
-    for id, (name, size, bold) in _STYLES.items():
-        level = f'<w:outlineLvl w:val="{int(id[-1]) - 1}"/>' if id.startswith("Heading") else ""
-        indent = f'<w:ind w:left="{_INDENTED[id]}"/>' if id in _INDENTED else ""
-        font = '<w:rFonts w:ascii="Courier New" w:hAnsi="Courier New"/>' if id == "Code" else ""
-        looks = f"{font}{'<w:b/>' if bold else ''}{'<w:i/>' if id == 'Quote' else ''}"
-        made.append(
-            f'<w:style w:type="paragraph" w:styleId="{id}"><w:name w:val="{name}"/><w:basedOn w:val="Normal"/>'
-            f'<w:pPr>{indent}{level}</w:pPr><w:rPr>{looks}<w:sz w:val="{size}"/></w:rPr></w:style>'
-        )
-    return "".join([*made, "</w:styles>"])
-
-
-def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
-    lists: list[int | None] = []  # the next number of each open list, None for bullets
-    quotes = 0
-    lead = ""
-    style = ""
-    row: list[list[_Run]] | None = None
-    rows: list[list[list[_Run]]] = []
-    for token in tokens:
-        kind = token.type
-        if kind == "heading_open":
-            style = f"Heading{token.tag[1:]}"
-        elif kind in ("heading_close", "paragraph_close"):
-            style = ""
-        elif kind in ("bullet_list_open", "ordered_list_open"):
-            lists.append(int(token.attrGet("start") or 1) if kind.startswith("o") else None)
-        elif kind in ("bullet_list_close", "ordered_list_close"):
-            lists.pop()
-        elif kind == "list_item_open":
-            number = lists[-1]
-            lead = "• " if number is None else f"{number}. "
-            lists[-1] = None if number is None else number + 1
-        elif kind in ("blockquote_open", "blockquote_close"):
-            quotes += 1 if kind.endswith("open") else -1
-        elif kind in ("fence", "code_block"):
-            yield _paragraph([_Run(token.content.rstrip("\n"), code=True)], "Code")
-        elif kind == "hr":
-            yield _paragraph([_Run("* * *")], "")
-        elif kind == "table_open":
-            rows = []
-        elif kind == "tr_open":
-            row = []
-        elif kind == "tr_close" and row is not None:
-            rows.append(row)
-            row = None
-        elif kind == "table_close":
-            yield _table(rows)
-        elif kind == "inline":
-            runs = list(_runs(token.children or []))
-            if row is not None:
-                row.append(runs)
-                continue
-            own = style or ("ListParagraph" if lists else "Quote" if quotes else "")
-            if lead:
-                runs.insert(0, _Run("  " * (len(lists) - 1) + lead))
-                lead = ""
-            yield _paragraph(runs, own)
-
-
-def _runs(tokens: Iterable[Token]) -> Iterator[_Run]:
-    bold = italic = 0
-    for token in tokens:
-        kind = token.type
-        if kind in ("strong_open", "strong_close"):
-            bold += 1 if kind.endswith("open") else -1
-        elif kind in ("em_open", "em_close"):
-            italic += 1 if kind.endswith("open") else -1
-        elif kind == "softbreak":
-            yield _Run(" ", bool(bold), bool(italic))
-        elif kind == "hardbreak":
-            yield _Run("\n", bool(bold), bool(italic))
-        elif kind == "link_close":
-            continue
-        elif token.content:
-            # of a picture its caption, of a link what is written there
-            yield _Run(token.content, bool(bold), bool(italic), kind == "code_inline")
-
-
-def _paragraph(runs: Sequence[_Run], style: str) -> str:
-    looks = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
-    return f"<w:p>{looks}{''.join(map(_run, runs))}</w:p>"
-
-
-def _run(run: _Run) -> str:
-    font = '<w:rFonts w:ascii="Courier New" w:hAnsi="Courier New"/>' if run.code else ""
-    looks = f"{font}{'<w:b/>' if run.bold else ''}{'<w:i/>' if run.italic else ''}"
-    lines = [f'<w:t xml:space="preserve">{_text(line)}</w:t>' for line in run.text.split("\n")]
-    return f"<w:r>{f'<w:rPr>{looks}</w:rPr>' if looks else ''}{'<w:br/>'.join(lines)}</w:r>"
-
-
-def _table(rows: Sequence[Sequence[Sequence[_Run]]]) -> str:
-    sides = ("top", "left", "bottom", "right", "insideH", "insideV")
-    borders = "".join(f'<w:{side} w:val="single" w:sz="4" w:color="A0A0A0"/>' for side in sides)
-    grid = "".join('<w:gridCol w:w="2000"/>' for _ in range(max(map(len, rows), default=0)))
-    body = "".join(
-        f"<w:tr>{''.join(f'<w:tc>{_paragraph(cell, str())}</w:tc>' for cell in row)}</w:tr>" for row in rows if row
-    )
-    return (
-        f"<w:tbl><w:tblPr><w:tblBorders>{borders}</w:tblBorders></w:tblPr><w:tblGrid>{grid}</w:tblGrid>{body}</w:tbl>"
-    )
-
-
 def _text(text: str) -> str:
-    return escape(_NOT_XML.sub("", text), {'"': "&quot;"})
+    return _NOT_XML.sub("", text)
