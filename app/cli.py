@@ -195,9 +195,9 @@ def _parser() -> argparse.ArgumentParser:
 def _note_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     notes = command("notes", "List notes and highlights.")
     notes.add_argument("document", nargs="?", metavar="DOC", type=_id)
-    export = command("export-notes", "Write notes and highlights as Markdown, as CSV for Anki, or as JSON.")
+    export = command("export-notes", "Write notes and highlights as Markdown, for Word, as CSV for Anki, or as JSON.")
     export.add_argument("documents", nargs="*", metavar="DOC", type=_id)
-    export.add_argument("--format", choices=["md", "anki", "json"], default="md", help="default md")
+    export.add_argument("--format", choices=["md", "docx", "anki", "json"], default="md", help="default md")
     export.add_argument("--out", metavar="FILE", type=Path, help="default: stdout")
     upto = command("upto", "Say up to where you have read a document: nothing behind that is told.")
     upto.add_argument("document", metavar="DOC", type=_id)

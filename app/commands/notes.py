@@ -6,10 +6,10 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from app.commands.common import OWNER, Command, open_desk, print_json
+from app.commands.common import OWNER, Command, complain, open_desk, print_json
 from app.errors import PlaceInvalid
 from app.reading.desk import Desk
-from app.reading.noted import FORMATS, note_rows
+from app.reading.noted import note_rows, write
 from app.settings import Settings
 from app.terminal import one_line, printable
 
@@ -33,14 +33,20 @@ def notes(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def export_notes(settings: Settings, options: argparse.Namespace) -> int:
-    write, _ = FORMATS[options.format]
     with open_desk(settings) as desk:
         noted = desk.noted(OWNER, options.documents or None)
-    text, count = write(noted), sum(len(one.marks) for one in noted)
-    if options.out is None:
-        print(text, end="")
+    data, count = write(noted, options.format), sum(len(one.marks) for one in noted)
+    if options.out is not None:
+        options.out.write_bytes(data)
+    elif options.format != "docx":
+        print(data.decode("utf-8"), end="")
+    elif sys.stdout.isatty():
+        complain(
+            "A Word file is not for a terminal. Name a file: `lectern export-notes --format docx --out notes.docx`."
+        )
+        return 1
     else:
-        options.out.write_text(text, encoding="utf-8")
+        sys.stdout.buffer.write(data)
     if options.json and options.out is not None:
         print_json({"file": str(options.out), "format": options.format, "notes": count})
     else:

@@ -1,4 +1,4 @@
-"""Notes written out: as Markdown to read, as CSV for Anki, as JSON for programs."""
+"""Notes written out: as Markdown or for Word to read, as CSV for Anki, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ class Source:
     id: int
     title: str
     authors: tuple[str, ...]
+    language: str | None = None
 
     @classmethod
     def of(cls, document: DocumentRecord) -> Source:
-        return cls(id=document.id, title=document.title or document.filename, authors=document.authors)
+        title = document.title or document.filename
+        return cls(id=document.id, title=title, authors=document.authors, language=document.language)
 
     def __str__(self) -> str:
         return ", ".join([self.title, *self.authors])
@@ -88,6 +90,16 @@ def as_markdown(noted: Sequence[Noted]) -> str:
     return "\n\n".join(parts) + "\n" if parts else ""
 
 
+def as_docx(noted: Sequence[Noted]) -> bytes:
+    """The Markdown for Word, in the fonts of the first document's language."""
+    # imported here: only this format needs it
+    from app.documents.write_docx import docx
+
+    first = noted[0].source if noted else None
+    language = (first.language if first else None) or "en"
+    return docx(as_markdown(noted), title=first.title if first else "", language=language)
+
+
 def as_anki(noted: Sequence[Noted]) -> str:
     """CSV as Anki imports it, its directives on top: the passage in front, what was written to it and its source on
     the back, HTML in both."""
@@ -122,12 +134,19 @@ def note_rows(noted: Noted) -> list[dict[str, Any]]:
     ]
 
 
-# name -> (what writes it, ending of a file's name)
-FORMATS: dict[str, tuple[Callable[[Sequence[Noted]], str], str]] = {
-    "md": (as_markdown, ".md"),
-    "anki": (as_anki, ".csv"),
-    "json": (as_json, ".json"),
+# name -> (what writes it, ending of a file's name, media type)
+FORMATS: dict[str, tuple[Callable[[Sequence[Noted]], str | bytes], str, str]] = {
+    "md": (as_markdown, ".md", "text/markdown"),
+    "docx": (as_docx, ".docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    "anki": (as_anki, ".csv", "text/csv"),
+    "json": (as_json, ".json", "application/json"),
 }
+
+
+def write(noted: Sequence[Noted], format: str) -> bytes:
+    """The bytes of a file. Raises KeyError for no format of these."""
+    made = FORMATS[format][0](noted)
+    return made if isinstance(made, bytes) else made.encode("utf-8", "replace")
 
 
 def _plain(text: str) -> str:

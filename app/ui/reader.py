@@ -20,7 +20,7 @@ import gradio as gr
 from app.documents.pdf_views import MOST_PAGES, PageView, page_views
 from app.errors import DocumentNotFound
 from app.library.notes import COLOURS
-from app.reading.noted import FORMATS
+from app.reading.noted import FORMATS, write
 from app.reading.pageable import Sectioner
 from app.ui.notes import trouble
 from app.ui.panel import Payload, panel
@@ -189,13 +189,14 @@ class Reader:
         return {"id": made.id, "notes": self._notes(owner, document)}
 
     def export_notes(self, owner: str, said: Payload) -> Payload:
-        """{"document", "format"} -> {"name", "text"} of a file."""
+        """{"document", "format"} -> {"name", "type", "data"} of a file, its bytes in base64."""
         document, format = self._document(owner, said), str(said.get("format"))
-        write, ending = FORMATS[format]
+        _, ending, type = FORMATS[format]
         name = "".join(one if one.isalnum() or one in " -_" else " " for one in document.title or document.filename)
         return {
             "name": " ".join(name.split())[:80] + ending,
-            "text": write(self._desk.noted(owner, [document.id])),
+            "type": type,
+            "data": base64.b64encode(write(self._desk.noted(owner, [document.id]), format)).decode("ascii"),
         }
 
     def _notes(self, owner: str, document: int) -> list[Payload]:

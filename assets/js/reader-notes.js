@@ -112,10 +112,7 @@
 
     async function bring(format) {
       const file = await reader.call("export_notes", { format });
-      if (file.refused) return;
-      const link = h("a", { href: URL.createObjectURL(new Blob([file.text], { type: "text/plain" })), download: file.name });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+      if (!file.refused) Lectern.download(file);
     }
 
     function draw() {
@@ -129,6 +126,7 @@
       tools.hidden = !notes.length;
       tools.replaceChildren(h("span", { class: "fine" }, t("reader.notes_count", { n: notes.length })),
         button("download", t("reader.export_md"), () => bring("md"), { text: t("reader.export_md") }),
+        button(null, t("reader.export_docx"), () => bring("docx"), { text: t("reader.export_docx") }),
         button(null, t("reader.export_anki"), () => bring("anki"), { text: t("reader.export_anki") }));
       keyed(list, notes.length ? notes.map((note) => [note.id, { note, edit: editing === note.id }]) : [["none", null]], (data) => (data ? row(data) : h("li", { class: "hint" }, t("reader.no_notes"))));
     }

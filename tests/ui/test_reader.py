@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ class TestAnswers:
         assert [note["quote"] for note in made["notes"]] == ["Lighthouse"]
         edited = ask("note", document=book, act="edit", id=made["id"], colour="pink")
         assert (edited["notes"][0]["colour"], edited["notes"][0]["note"]) == ("pink", "Where?")
-        assert "> Lighthouse\n\nWhere?" in ask("export_notes", document=book, format="md")["text"]
+        file = ask("export_notes", document=book, format="md")
+        assert "> Lighthouse\n\nWhere?" in b64decode(file["data"]).decode() and file["name"].endswith(".md")
+        assert b64decode(ask("export_notes", document=book, format="docx")["data"])[:2] == b"PK"
         assert ask("note", document=book, act="remove", id=made["id"])["notes"] == []
         assert len(ask("note", document=book, act="restore", id=made["id"])["notes"]) == 1
         ask("keep_place", document=book, position=700)

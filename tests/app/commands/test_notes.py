@@ -48,6 +48,8 @@ def test_notes_are_listed_and_written_out(home: Path, capsys: pytest.CaptureFixt
     out = tmp_path / "notes.json"
     made = json.loads(told(home, capsys, "export-notes", "--format", "json", "--out", str(out), "--json"))
     assert made["notes"] == 1 and json.loads(out.read_text(encoding="utf-8"))[0]["quote"] == "went out"
+    told(home, capsys, "export-notes", "--format", "docx", "--out", str(tmp_path / "notes.docx"))
+    assert "went out\n\nwhy?" in parse_file(tmp_path / "notes.docx", "notes.docx").text
     assert "lectern list" in told(home, capsys, "notes", "9", status=1)
 
 
