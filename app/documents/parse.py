@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from importlib import import_module
 from pathlib import Path, PurePath
+from typing import Literal
 
 from app.documents.formats import BY_FORMAT, SUFFIXES
 from app.documents.model import Document, Format
@@ -102,58 +104,35 @@ def parse_file(path: Path, filename: str, *, encoding: str | None = None) -> Doc
     return document
 
 
+# each format's parser is imported when it is needed, so that whoever only asks for a format loads none of them; what
+# takes a file gets its path or its bytes, and the encoding where its format is text
+_PARSERS: dict[Format, tuple[str, str, Literal["path", "bytes", "text"]]] = {
+    "pdf": ("pdf", "parse", "path"),
+    "epub": ("epub", "parse", "path"),
+    "mobi": ("mobi", "parse", "path"),
+    "cbz": ("scans", "refuse_comic", "path"),
+    "md": ("markdown", "parse", "text"),
+    "html": ("html", "parse", "text"),
+    "docx": ("docx", "parse", "path"),
+    "odt": ("odt", "parse", "path"),
+    "rtf": ("rtf", "parse", "bytes"),
+    "fb2": ("fb2", "parse", "bytes"),
+    "csv": ("tables", "parse_csv", "text"),
+    "xlsx": ("tables", "parse_xlsx", "path"),
+    "txt": ("plain", "parse", "text"),
+}
+
+
+def preload(filename: str) -> None:
+    """Import what a file of this name will be parsed with."""
+    format = SUFFIXES.get(PurePath(filename).suffix.lower())
+    import_module("app.documents.metadata")
+    if format is not None:
+        import_module(f"app.documents.{_PARSERS[format][0]}")
+
+
 def _parse(format: Format, path: Path, filename: str, encoding: str | None) -> Document:
-    # each format's parser is imported here, so that whoever only asks for a format loads none of them
-    match format:
-        case "pdf":
-            from app.documents import pdf
-
-            return pdf.parse(path, filename)
-        case "epub":
-            from app.documents import epub
-
-            return epub.parse(path, filename)
-        case "mobi":
-            from app.documents import mobi
-
-            return mobi.parse(path, filename)
-        case "cbz":
-            from app.documents import scans
-
-            return scans.refuse_comic(path, filename)
-        case "md":
-            from app.documents import markdown
-
-            return markdown.parse(path.read_bytes(), filename, encoding=encoding)
-        case "html":
-            from app.documents import html
-
-            return html.parse(path.read_bytes(), filename, encoding=encoding)
-        case "docx":
-            from app.documents import docx
-
-            return docx.parse(path, filename)
-        case "odt":
-            from app.documents import odt
-
-            return odt.parse(path, filename)
-        case "rtf":
-            from app.documents import rtf
-
-            return rtf.parse(path.read_bytes(), filename)
-        case "fb2":
-            from app.documents import fb2
-
-            return fb2.parse(path.read_bytes(), filename)
-        case "csv":
-            from app.documents import tables
-
-            return tables.parse_csv(path.read_bytes(), filename, encoding=encoding)
-        case "xlsx":
-            from app.documents import tables
-
-            return tables.parse_xlsx(path, filename)
-        case _:
-            from app.documents import plain
-
-            return plain.parse(path.read_bytes(), filename, encoding=encoding)
+    module, function, takes = _PARSERS[format]
+    parse = getattr(import_module(f"app.documents.{module}"), function)
+    source = path if takes == "path" else path.read_bytes()
+    return parse(source, filename, encoding=encoding) if takes == "text" else parse(source, filename)

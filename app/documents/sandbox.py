@@ -1,9 +1,10 @@
-"""A file to a Document in a fresh child process, so that a parser's crash is a refused file and nothing more.
+"""A file to a Document in a child process of its own, so that a parser's crash is a refused file and nothing more.
 
-The child is a plain ``python -c`` rather than a multiprocessing child: that would import the parent's main module
-again (``app.py``, pytest, a notebook), and with it whatever that imports. It gets the parent's ``sys.path``, a limit on
-its address space where the system has one, and a time; it sends its result as a pickle, of which the parent accepts
-only documents and their errors.
+The child is forked by a process that has the parsers loaded (``forkserver``); where there is no fork, it is a fresh
+``python -c``, rather than a multiprocessing child: that would import the parent's main module again (``app.py``,
+pytest, a notebook), and with it whatever that imports. It gets the parent's ``sys.path``, a limit on its address
+space where the system has one, and a time; it sends its result as a pickle, of which the parent accepts only documents
+and their errors.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.documents import forkserver
 from app.documents.model import Document
-from app.documents.parse import parse_file
+from app.documents.parse import parse_file, preload
 from app.errors import DocumentError, ParserFailed
 
 TIMEOUT_S = 600.0
 MEMORY_BYTES = 4 * 2**30
 
-_START = (
+FORKS = hasattr(os, "fork")
+_ALONE = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from app.documents import sandbox; sandbox.serve()"
+    "from app.documents import sandbox; sandbox.work(pickle.load(sys.stdin.buffer), __import__('os').dup(1))"
 )
 _MODULES = ("app.documents.model", "app.errors.documents")
 
@@ -76,23 +79,11 @@ def call(
         "memory_bytes": memory_bytes,
         "cpu_seconds": math.ceil(timeout_s) + 5,
     }
-    child = subprocess.Popen(
-        [sys.executable, "-c", _START],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-    with child:
-        try:
-            output, errors = child.communicate(pickle.dumps(sys.path) + pickle.dumps(request), timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            raise ParserFailed(filename, f"reading it took longer than {timeout_s:g} seconds") from None
-        finally:
-            # whatever ends the wait, Ctrl-C included, no child is left behind
-            child.kill()
-    if child.returncode != 0:
-        raise ParserFailed(filename, _death(child.returncode, errors))
+    status, output, errors = forkserver.call(request, timeout_s) if FORKS else _alone(request, timeout_s)
+    if status == forkserver.TIMED_OUT:
+        raise ParserFailed(filename, f"reading it took longer than {timeout_s:g} seconds")
+    if status != 0:
+        raise ParserFailed(filename, _death(status, errors))
     try:
         result = _Results(io.BytesIO(output)).load()
     except Exception as error:
@@ -102,6 +93,26 @@ def call(
     if isinstance(result, str):
         raise ParserFailed(filename, result)
     return result
+
+
+def _alone(request: dict[str, Any], timeout_s: float) -> tuple[int, bytes, bytes]:
+    """As ``forkserver.call``, by a Python of its own."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _ALONE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+    with child:
+        try:
+            output, errors = child.communicate(pickle.dumps(sys.path) + pickle.dumps(request), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return forkserver.TIMED_OUT, b"", b""
+        finally:
+            # whatever ends the wait, Ctrl-C included, no child is left behind
+            child.kill()
+    return child.returncode, output, errors
 
 
 def _death(code: int, errors: bytes) -> str:
@@ -122,11 +133,16 @@ class _Results(pickle.Unpickler):
         return getattr(importlib.import_module(module), name)
 
 
-def serve() -> None:
-    """The child: read a request from stdin, write the Document, the DocumentError or a reason (str) to stdout."""
-    request = pickle.load(sys.stdin.buffer)
+def load(request: dict[str, Any]) -> None:
+    """Import what a request will need: a forked child has it then."""
+    importlib.import_module(request["module"])
+    preload(request["filename"])
+
+
+def work(request: dict[str, Any], answers: int) -> None:
+    """The child: write the Document, the DocumentError or a reason (str) to the descriptor ``answers``, and end."""
+    output = os.fdopen(answers, "wb")
     # what a parser prints must not end up in the result
-    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit(request["memory_bytes"], request["cpu_seconds"])
     try:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from app.documents import parse_file
+from app.documents import forkserver, parse_file, sandbox
 from app.documents.model import Document
 from app.documents.sandbox import _Results, parse_in_process
 from app.errors import DocumentEmpty, DocumentEncrypted, ParserFailed
@@ -53,6 +55,18 @@ def tells_modules(path, filename):
     document = parse_file(path, filename)
     raise RuntimeError(",".join(sys.modules))
 
+MARKS = []
+
+def tells_process(path, filename):
+    MARKS.append(1)
+    raise RuntimeError(f"{os.getpid()} {os.getppid()} {len(MARKS)}")
+
+def leaves_a_mark(path, filename):
+    mark = path.parent / "half"
+    mark.write_text(str(os.getpid()))
+    mark.rename(path.parent / "pid")
+    time.sleep(600)
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch " + os.environ["EVIL_MARK"],)
@@ -74,6 +88,8 @@ def parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     monkeypatch.delitem(sys.modules, "misbehaving", raising=False)
     import misbehaving
 
+    # what is in the environment now, a server that began before does not see
+    forkserver.end_idle()
     return lambda name: getattr(misbehaving, name)
 
 
@@ -177,6 +193,64 @@ def test_a_parser_that_was_taken_over_runs_nothing_here(
     with pytest.raises(ParserFailed, match="cannot be read"):
         parse_in_process(note, "note.txt", parse=parser("evil"))
     assert not mark.exists()
+
+
+def test_a_fork_a_file_and_none_of_it_is_left(parser: Callable[[str], Parse], note: Path) -> None:
+    with pytest.raises(ParserFailed) as first:
+        parse_in_process(note, "note.txt", parse=parser("tells_process"))
+    with pytest.raises(ParserFailed) as second:
+        parse_in_process(note, "note.txt", parse=parser("tells_process"))
+    # another process, of the same parent, and nothing that the first one left in its memory
+    (pid, parent, marks), (other, same, none) = (re.findall(r"\d+", one.value.reason) for one in (first, second))
+    assert pid != other and parent == same and (marks, none) == ("1", "1")
+
+
+@pytest.mark.skipif(not sandbox.FORKS, reason="without a fork every file has a Python of its own anyway")
+def test_a_server_that_ended_is_replaced(note: Path) -> None:
+    parse_in_process(note, "note.txt")
+    server = forkserver._idle[-1]
+    server._process.kill()
+    server._process.wait()
+    assert parse_in_process(note, "note.txt").text == "A short note about a lamp."
+    assert server not in forkserver._idle
+
+
+def runs(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.skipif(not sandbox.FORKS, reason="there is no server without a fork")
+def test_a_client_that_leaves_ends_the_child(parser: Callable[[str], Parse], note: Path, tmp_path: Path) -> None:
+    parser("leaves_a_mark")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import misbehaving; from pathlib import Path; "
+        "from app.documents import parse_in_process; "
+        f"parse_in_process(Path({str(note)!r}), 'note.txt', parse=misbehaving.leaves_a_mark)"
+    )
+    client = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    mark = tmp_path / "pid"
+    deadline = time.monotonic() + 30
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    client.kill()
+    client.wait()
+    child = int(mark.read_text())
+    while runs(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_same_without_a_fork(parser: Callable[[str], Parse], note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "FORKS", False)
+    assert parse_in_process(note, "note.txt", parse=parser("chatters")).text == "A short note about a lamp."
+    for name, reason in (("exits", "status 7: parser says goodbye"), ("raises", "inner trouble")):
+        with pytest.raises(ParserFailed, match=reason):
+            parse_in_process(note, "note.txt", parse=parser(name))
+    with pytest.raises(ParserFailed, match="longer than"):
+        parse_in_process(note, "note.txt", timeout_s=0.5, parse=parser("hangs"))
 
 
 def test_names_below_the_accepted_modules_are_refused() -> None:
