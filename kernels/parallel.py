@@ -56,3 +56,17 @@ def each(function: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
         for future in futures:
             future.cancel()
         wait(futures)
+
+
+def together(function: Callable[[int], None], threads: int) -> None:
+    """Call ``function`` with 0 here and with 1, 2, ... on other threads, all at once, for work that they share out.
+
+    Returns when it is done here: what has not begun elsewhere by then is never called, and what has may still end.
+    Raises what the call here raised.
+    """
+    futures = [_pool(threads).submit(function, number) for number in range(1, threads)]
+    try:
+        function(0)
+    finally:
+        for future in futures:
+            future.cancel()

@@ -14,7 +14,7 @@ from kernels.decode_row import reference
 
 __all__ = ["Choice", "Run", "Watch", "Weights", "available", "decode_row", "prepare", "quantize"]
 
-Impl = Literal["compiled", "reference"]
+Impl = Literal["compiled", "plain", "reference"]
 STORED = (torch.bfloat16, torch.float32)
 
 
@@ -153,7 +153,8 @@ def decode_row(
 
     The token is already counted in the last run's length: its key and value are written there. cos, sin: [kinds,
     dim / 2], float32, the rotation of the newest key and of queries of kind 0, then of the other kinds; scale: of the
-    attention's logits; watch: to be told where heads look. Raises ValueError for what does not fit.
+    attention's logits; watch: to be told where heads look; impl: "plain" is "compiled" without the instructions for
+    bytes and tiles that not every processor has. Raises ValueError for what does not fit.
     """
     dim = cos.shape[1] * 2
     if not runs or not 0 < runs[-1].length <= runs[-1].data.shape[3]:
@@ -184,4 +185,6 @@ def decode_row(
         return reference.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch)
     from kernels.decode_row import call
 
-    return call.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch)
+    return call.decode_row(
+        weights, state, runs, cos, sin, heads, eps, scale, choice, watch, plain=impl == "plain"
+    )

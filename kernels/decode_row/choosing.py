@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit, prange
+from numba import carray, njit
 
 from kernels.decode_row.primitives import exp, pointer, widen
 from kernels.decode_row.table import BLOCKS, FAST, GROUP, KIND, LENGTH, MEANS, MEANS_HEAD, MEANS_LAYER, UNIT
@@ -23,26 +23,23 @@ def whole_units(runs: Any, units: Any) -> int:
     return count
 
 
-@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def score_blocks(layer: int, runs: Any, queries: Any, like: Any, places: Any, scores: Any) -> None:
-    """Logits of the mean key of every block: scores [kv_heads, group, blocks]. places: [blocks, 2] (run, block)."""
-    heads, group, blocks = scores.shape
-    dim = queries.shape[3]
-    step = 64
-    pieces = -(-blocks // step)
-    for index in prange(pieces * heads):
-        head, begin = index % heads, index // heads * step
-        for place in range(begin, min(blocks, begin + step)):
-            run, block = places[place, 0], places[place, 1]
-            size = like.itemsize
-            address = runs[run, MEANS] + size * (layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD])
-            mean = carray(pointer(address + size * block * dim), (dim,), like.dtype)
-            for member in range(group):
-                query = queries[runs[run, KIND], head, member]
-                total = np.float32(0)
-                for d in range(dim):
-                    total += query[d] * widen(mean[d])
-                scores[head, member, place] = total
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def score_blocks(
+    layer: int, head: int, begin: int, end: int, runs: Any, queries: Any, like: Any, places: Any, scores: Any
+) -> None:
+    """Logits of the mean key of blocks [begin, end): scores [group, blocks]. places: [blocks, 2] (run, block)."""
+    group, dim = queries.shape[2], queries.shape[3]
+    size = like.itemsize
+    for place in range(begin, end):
+        run, block = places[place, 0], places[place, 1]
+        address = runs[run, MEANS] + size * (layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD])
+        mean = carray(pointer(address + size * block * dim), (dim,), like.dtype)
+        for member in range(group):
+            query = queries[runs[run, KIND], head, member]
+            total = np.float32(0)
+            for d in range(dim):
+                total += query[d] * widen(mean[d])
+            scores[member, place] = total
 
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
@@ -96,16 +93,3 @@ def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int,
                 count += 1
             end = first + keys
     return count
-
-
-@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
-def choose_all(
-    scores: Any, runs: Any, keys: Any, block: int, sink: int, local: int, units: Any, counts: Any, lists: Any
-) -> None:
-    """Units of every head, in a list of its own or, where it needs all keys, the last list."""
-    heads = scores.shape[0]
-    for head in prange(heads):
-        lists[head] = heads
-        if keys[head] < scores.shape[2] * block:
-            lists[head] = head
-            counts[head] = choose(scores[head], runs, block, keys[head] // block, sink, local, units[head])

@@ -1,6 +1,7 @@
 """The whole row in compiled loops: weights and keys are read once, by as many threads as PyTorch uses.
 
-Numba compiles it at the first use and keeps the machine code beside this file, or in the user's cache folder.
+Every thread goes through ``row``, phase by phase (``team.py``): what is small each computes for itself. Numba compiles
+it at the first use and keeps the machine code beside this file, or in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -8,27 +9,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, config, njit, prange, set_num_threads
+from numba import carray, njit
 
-from kernels.decode_row.choosing import choose_all, score_blocks, whole_units
-from kernels.decode_row.primitives import exp, narrow, pointer, widen
-from kernels.decode_row.table import (
-    ADDRESS,
-    COLUMNS,
-    FAST,
-    GROUP,
-    HEAD,
-    KIND,
-    LAYER,
-    LENGTH,
-    LOOK,
-    STEPS,
-    STEPS_HALF,
-    STEPS_HEAD,
-    STEPS_LAYER,
-    UNIT,
-    VALUES,
-)  # fmt: skip
+from kernels import tiles as matrix_tiles
+from kernels.decode_row import bytes as coded_bytes
+from kernels.decode_row import choosing
+from kernels.decode_row.attending import attend, look, merge
+from kernels.decode_row.matrix import code, gated, normed, product, quantize, share, turned, warm
+from kernels.decode_row.primitives import narrow, pointer
+from kernels.decode_row.table import ADDRESS, COLUMNS, HEAD, LAYER, LENGTH, UNIT, VALUES
+from kernels.decode_row.team import counters, done, join, take
+
+# phases of a layer: joined projections, scores of blocks, their choice, attention, the gaze, and three products
+PHASES = 8
+# blocks that are scored in one piece
+SCORED = 512
 
 
 class Packed(NamedTuple):
@@ -52,303 +47,274 @@ class Packed(NamedTuple):
     key_norm: Any
 
 
-@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def product(weight: Any, steps: Any, bias: Any, x: Any, out: Any, add: bool) -> None:
-    """out (+)= (weight * steps) @ x + bias"""
-    for row in prange(weight.shape[0]):
-        total = np.float32(0)
-        for column in range(weight.shape[1]):
-            total += np.float32(weight[row, column]) * x[column]
-        total *= steps[row]
-        if bias.shape[0]:
-            total += bias[row]
-        out[row] = out[row] + total if add else total
+class Keys(NamedTuple):
+    """What there is to attend to. runs: ``table.COLUMNS`` a run; like: empty, of the keys' dtype.
 
-
-@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def gated(weight: Any, steps: Any, bias: Any, x: Any, out: Any) -> None:
-    """out = silu(gate) * up, gate and up being the halves of the product."""
-    half = out.shape[0]
-    for row in prange(half):
-        gate, up = np.float32(0), np.float32(0)
-        for column in range(weight.shape[1]):
-            gate += np.float32(weight[row, column]) * x[column]
-            up += np.float32(weight[half + row, column]) * x[column]
-        gate *= steps[row]
-        up *= steps[half + row]
-        if bias.shape[0]:
-            gate += bias[row]
-            up += bias[half + row]
-        small = exp(-abs(gate))
-        out[row] = up * gate * (np.float32(1) if gate > 0 else small) / (np.float32(1) + small)
-
-
-@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def quantize(weight: Any, norm: Any, out: Any, steps: Any) -> None:
-    """out * steps ~ weight * norm, a step a row."""
-    for row in prange(weight.shape[0]):
-        top = np.float32(0)
-        for column in range(weight.shape[1]):
-            top = max(top, abs(widen(weight[row, column]) * norm[column]))
-        step = max(top / np.float32(127), np.float32(1e-12))
-        steps[row] = step
-        for column in range(weight.shape[1]):
-            out[row, column] = np.int8(np.rint(widen(weight[row, column]) * norm[column] / step))
-
-
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def normed(x: Any, eps: Any, out: Any) -> None:
-    total = np.float32(0)
-    for i in range(x.shape[0]):
-        total += x[i] * x[i]
-    factor = np.float32(1) / np.sqrt(total / np.float32(x.shape[0]) + eps)
-    for i in range(x.shape[0]):
-        out[i] = x[i] * factor
-
-
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def turned(x: Any, norm: Any, eps: Any, cos: Any, sin: Any, scale: Any, out: Any) -> None:
-    """One head, normed if the model does that, rotated: out [dim]."""
-    half = x.shape[0] // 2
-    if norm.shape[0]:
-        normed(x, eps, out)
-        for d in range(x.shape[0]):
-            out[d] *= norm[d]
-    else:
-        out[:] = x
-    for d in range(half):
-        first, second = out[d], out[d + half]
-        out[d] = (first * cos[d] - second * sin[d]) * scale
-        out[d + half] = (second * cos[d] + first * sin[d]) * scale
-
-
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def attend_unit(query: Any, key: Any, value: Any, top: Any, mass: Any, acc: Any, scores: Any, rows: Any) -> None:
-    """Add a unit to an online softmax. query: [group, dim], scaled; key, value: [keys, dim], as stored."""
-    group, dim = query.shape
-    keys = key.shape[0]
-    for t in range(keys):
-        for d in range(dim):
-            rows[t, d] = widen(key[t, d])
-    for member in range(group):
-        for t in range(keys):
-            total = np.float32(0)
-            for d in range(dim):
-                total += query[member, d] * rows[t, d]
-            scores[member, t] = total
-    for t in range(keys):
-        for d in range(dim):
-            rows[t, d] = widen(value[t, d])
-    for member in range(group):
-        peak = top[member]
-        for t in range(keys):
-            peak = max(peak, scores[member, t])
-        fix = exp(top[member] - peak)
-        top[member] = peak
-        total = np.float32(0)
-        for t in range(keys):
-            scores[member, t] = exp(scores[member, t] - peak)
-            total += scores[member, t]
-        mass[member] = mass[member] * fix + total
-        for d in range(dim):
-            acc[member, d] *= fix
-        for t in range(keys):
-            weight = scores[member, t]
-            for d in range(dim):
-                acc[member, d] += weight * rows[t, d]
-
-
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def plain(run: Any, layer: int, head: int, begin: Any, keys: Any, wide_key: Any, wide_value: Any) -> None:
-    """Keys and values of a unit that lie as int8, as float32. run: its row of the table; wide_key: [UNIT, dim]."""
-    dim = wide_key.shape[1]
-    address = run[ADDRESS] + layer * run[LAYER] + head * run[HEAD] + np.int64(begin) * dim
-    steps = run[STEPS] + np.int64(4) * (
-        layer * run[STEPS_LAYER] + head * run[STEPS_HEAD] + np.int64(begin) // run[GROUP] * 2 * dim
-    )
-    for half in range(2):
-        codes = carray(pointer(address + half * run[VALUES]), (keys, dim), np.int8)
-        step = carray(pointer(steps + np.int64(4) * half * run[STEPS_HALF]), (2, dim), np.float32)
-        wide = wide_value if half else wide_key
-        for t in range(keys):
-            for d in range(dim):
-                wide[t, d] = np.float32(codes[t, d]) * step[0, d] + step[1, d]
-
-
-@njit(parallel=True, fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def attend(
-    layer: int, runs: Any, queries: Any, like: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, acc: Any,
-    watched: Any, peaks: Any, sums: Any,
-) -> None:  # fmt: skip
-    """Partial results of every head, a piece each. top, mass: [pieces, kv_heads, group]; acc: [..., dim].
-
-    units: [lists, most, 3], of which head h takes list lists[h] with counts[lists[h]]; watched: [heads], or empty; of
-    those heads each unit's largest logit goes into peaks [heads, most], sums of exponentials relative to it, LOOK keys
-    each, into sums [heads, most, UNIT / LOOK].
+    places: [blocks, 2], run and block of every mean key; keys: [layers, kv_heads] to choose, or empty; block: tokens;
+    sink, local: blocks; watched: [layers, heads] or [0, heads]; starts: [runs]; gaze: [blocks], added to.
     """
-    pieces, heads, group, dim = acc.shape
-    for index in prange(pieces * heads):
-        head, piece = index % heads, index // heads
-        mine = lists[head]
-        first, last = piece * counts[mine] // pieces, (piece + 1) * counts[mine] // pieces
-        scores = np.empty((group, UNIT), np.float32)
-        rows = np.empty((UNIT, dim), np.float32)
-        wide_key, wide_value = np.empty((UNIT, dim), np.float32), np.empty((UNIT, dim), np.float32)
-        top[piece, head] = np.float32(-1e30)
-        mass[piece, head] = np.float32(0)
-        acc[piece, head] = np.float32(0)
-        size = like.itemsize
-        for number in range(first, last):
-            run, begin, keys = units[mine, number, 0], units[mine, number, 1], units[mine, number, 2]
-            if runs[run, GROUP]:
-                plain(runs[run], layer, head, begin, keys, wide_key, wide_value)
-                attend_unit(
-                    queries[runs[run, KIND], head], wide_key[:keys], wide_value[:keys], top[piece, head],
-                    mass[piece, head], acc[piece, head], scores, rows,
-                )  # fmt: skip
-            else:
-                address = runs[run, ADDRESS] + size * (
-                    layer * runs[run, LAYER] + head * runs[run, HEAD] + np.int64(begin) * dim
-                )
-                key = carray(pointer(address), (keys, dim), like.dtype)
-                value = carray(pointer(address + size * runs[run, VALUES]), (keys, dim), like.dtype)
-                attend_unit(
-                    queries[runs[run, KIND], head], key, value, top[piece, head], mass[piece, head],
-                    acc[piece, head], scores, rows,
-                )  # fmt: skip
-            if watched.shape[0]:
-                for member in range(group):
-                    query = head * group + member
-                    if watched[query] != 0:
-                        peaks[query, number] = top[piece, head, member]
-                        for first_key in range(0, keys, LOOK):
-                            total = np.float32(0)
-                            for t in range(first_key, min(first_key + LOOK, keys)):
-                                total += scores[member, t]
-                            sums[query, number, first_key // LOOK] = total
+
+    runs: Any
+    like: Any
+    places: Any
+    keys: Any
+    block: Any
+    sink: Any
+    local: Any
+    watched: Any
+    starts: Any
+    gaze: Any
 
 
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def look(
-    runs: Any, starts: Any, units: Any, counts: Any, lists: Any, top: Any, mass: Any, watched: Any, peaks: Any,
-    sums: Any, gaze: Any,
+class Shared(NamedTuple):
+    """What the members of a team write for one another. state: [hidden], changed.
+
+    queries: [kinds, kv_heads, group, dim]; mixed: [(heads + 2 kv_heads) * dim]; inner: [inner]; units: [lists, most, 3],
+    counts: [lists], lists: [kv_heads], which list a head takes, the last is of all keys; scores: [kv_heads, group,
+    blocks]; top, mass: [pieces, kv_heads, group]; acc: [..., dim]; peaks: [heads, most], sums: [..., UNIT / LOOK], or
+    empty; logits: [vocabulary].
+    """
+
+    state: Any
+    queries: Any
+    mixed: Any
+    inner: Any
+    units: Any
+    counts: Any
+    lists: Any
+    scores: Any
+    top: Any
+    mass: Any
+    acc: Any
+    peaks: Any
+    sums: Any
+    logits: Any
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def _never_attend(
+    configuration: Any, layer: Any, head: Any, piece: Any, runs: Any, queries: Any, units: Any, first: Any, last: Any,
+    top: Any, mass: Any, acc: Any, space: Any,
 ) -> None:  # fmt: skip
-    """Add the attention mass of the heads watched to gaze [blocks], normalized by their log-sum-exp."""
-    pieces, heads, group = top.shape
-    for query in range(heads * group):
-        if watched[query] == 0:
-            continue
-        head, member = query // group, query % group
-        peak = top[:, head, member].max()
-        total = np.float32(0)
-        for piece in range(pieces):
-            total += exp(top[piece, head, member] - peak) * mass[piece, head, member]
-        factor = watched[query] / total
-        mine = lists[head]
-        for number in range(counts[mine]):
-            weight = factor * exp(peaks[query, number] - peak)
-            first = (starts[units[mine, number, 0]] + units[mine, number, 1]) // LOOK
-            for part in range(-(-units[mine, number, 2] // LOOK)):
-                gaze[first + part] += weight * sums[query, number, part]
+    """Where there are no tiles: nobody is told of a configuration there."""
 
 
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def merge(top: Any, mass: Any, acc: Any, out: Any) -> None:
-    """out: [kv_heads * group * dim]"""
-    pieces, heads, group, dim = acc.shape
-    for head in range(heads):
-        for member in range(group):
-            place = (head * group + member) * dim
-            peak = top[:, head, member].max()
-            total = np.float32(0)
-            out[place : place + dim] = np.float32(0)
-            for piece in range(pieces):
-                weight = exp(top[piece, head, member] - peak)
-                total += weight * mass[piece, head, member]
-                for d in range(dim):
-                    out[place + d] += weight * acc[piece, head, member, d]
-            for d in range(dim):
-                out[place + d] /= total
+@njit(nogil=True, error_model="numpy", cache=True)
+def _never_score(
+    configuration: Any, layer: Any, head: Any, begin: Any, end: Any, runs: Any, queries: Any, places: Any, out: Any,
+    space: Any,
+) -> None:  # fmt: skip
+    """As ``_never_attend``."""
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def _no_room(kinds: Any, dim: Any) -> int:
+    return 64
+
+
+if matrix_tiles.available():
+    from kernels.decode_row import tiled
+
+    tiled_attend, tiled_score, room, MOST = tiled.attend, tiled.score_blocks, tiled.room, tiled.MOST
+else:
+    tiled_attend, tiled_score, room, MOST = _never_attend, _never_score, _no_room, 0
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
 def row(
-    weights: Any, state: Any, eps: Any, scale: Any, cos: Any, sin: Any, heads: int, kv_heads: int, runs: Any, like: Any,
-    places: Any, keys: Any, block: int, sink: int, local: int, pieces: int, watched: Any, starts: Any, gaze: Any,
-    logits: Any,
+    tally: Any, members: int, me: int, configuration: int, coding: bool, weights: Any, eps: Any, scale: Any, cos: Any,
+    sin: Any, heads: int, context: Any, shared: Any,
 ) -> None:  # fmt: skip
-    """See ``kernels.decode_row.decode_row``. state: [hidden], changed; keys: [layers, kv_heads] or empty.
+    """A member's part of ``kernels.decode_row.decode_row``; the row is there when any of them returns.
 
-    watched: [layers, heads] or [0, heads]; starts: [runs]; gaze: [blocks], added to.
+    tally: zeros, what ``team.py`` calls a team; configuration: address of ``kernels.tiles``' where keys go through tiles, 0 where they do
+    not; coding: whether vectors are coded for int8 matrices.
     """
+    team = (tally.ctypes.data + 63) // 64 * 64
+    runs, like, places = context.runs, context.like, context.places
+    state, queries, mixed, inner = shared.state, shared.queries, shared.mixed, shared.inner
+    units, counts, lists, scores = shared.units, shared.counts, shared.lists, shared.scores
+    top, mass, acc = shared.top, shared.mass, shared.acc
     kinds, dim = cos.shape[0], cos.shape[1] * 2
-    group = heads // kv_heads
+    kv_heads, group = queries.shape[1], queries.shape[2]
     last = runs.shape[0] - 1
-    most = 1
-    for run in range(runs.shape[0]):
-        most += runs[run, LENGTH] // min(UNIT, block) + 1
-    choosing = keys.shape[0] > 0 and places.shape[0] > 0
-    units = np.empty((kv_heads + 1 if choosing else 1, most, 3), np.int32)
-    counts = np.zeros(units.shape[0], np.int64)
-    lists = np.full(kv_heads, units.shape[0] - 1)
-    counts[-1] = whole_units(runs, units[-1])
-    scores = np.empty((kv_heads, group, places.shape[0] if choosing else 0), np.float32)
-    pieces = max(1, min(pieces, counts[-1] // 2))
-    top = np.empty((pieces, kv_heads, group), np.float32)
-    mass = np.empty((pieces, kv_heads, group), np.float32)
-    acc = np.empty((pieces, kv_heads, group, dim), np.float32)
-    watching = watched.shape[0] > 0
-    peaks = np.empty((heads, most if watching else 0), np.float32)
-    sums = np.empty((heads, most if watching else 0, UNIT // LOOK), np.float32)
-    nobody = np.empty(0, np.float32)
-    x = np.empty(state.shape[0], np.float32)
-    mixed = np.empty((heads + 2 * kv_heads) * dim, np.float32)
-    queries = np.empty((kinds, kv_heads, group, dim), np.float32)
-    key = np.empty(dim, np.float32)
-    mixture = np.empty(heads * dim, np.float32)
-    inner = np.empty(weights.down.shape[2], np.float32)
+    pieces = top.shape[0]
+    choosing_here = context.keys.shape[0] > 0 and places.shape[0] > 0
+    watching = context.watched.shape[0] > 0
+    nobody, no_bias = np.empty(0, np.float32), np.empty(0, np.float32)
+    # this member's own
+    hidden = state.shape[0]
+    x, mixture = np.empty(hidden, np.float32), np.empty(heads * dim, np.float32)
+    quad, key, query = np.empty(4, np.float32), np.empty(dim, np.float32), np.empty(dim, np.float32)
+    weight_scores, rows = np.empty((group, UNIT), np.float32), np.empty((UNIT, dim), np.float32)
+    wide_key, wide_value = np.empty((UNIT, dim), np.float32), np.empty((UNIT, dim), np.float32)
+    space = np.empty(room(kinds, dim) + 64, np.uint8)
+    at = (space.ctypes.data + 63) // 64 * 64
+    longest = max(hidden, max(heads * dim, inner.shape[0])) if coding else 0
+    blocks = longest // coded_bytes.BLOCK
+    codes = np.empty((blocks, 2, coded_bytes.BLOCK), np.int8)
+    offsets, steps = np.empty((blocks, 16), np.int32), np.empty(blocks, np.float32)
+    made = (codes.ctypes.data, offsets.ctypes.data, steps.ctypes.data)
+    coded = made if coding else (0, 0, 0)
     size = like.itemsize
+    phase = 0
     for layer in range(weights.qkv.shape[0]):
         normed(state, eps, x)
-        product(weights.qkv[layer], weights.qkv_steps[layer], weights.qkv_bias[layer], x, mixed, False)
-        for kind in range(kinds):
-            for head in range(heads):
-                turned(mixed[head * dim : (head + 1) * dim], weights.query_norm[layer], eps, cos[kind], sin[kind],
-                       scale, queries[kind, head // group, head % group])  # fmt: skip
-        for head in range(kv_heads):
-            place = (heads + head) * dim
-            turned(mixed[place : place + dim], weights.key_norm[layer], eps, cos[0], sin[0], np.float32(1), key)
-            address = runs[last, ADDRESS] + size * (
-                layer * runs[last, LAYER] + head * runs[last, HEAD] + (runs[last, LENGTH] - 1) * dim
-            )
-            stored = carray(pointer(address), (dim,), like.dtype)
-            kept = carray(pointer(address + size * runs[last, VALUES]), (dim,), like.dtype)
-            for d in range(dim):
-                stored[d] = narrow(key[d], like)
-                kept[d] = narrow(mixed[place + kv_heads * dim + d], like)
-        if choosing:
-            score_blocks(layer, runs, queries, like, places, scores)
-            choose_all(scores, runs, keys[layer], block, sink, local, units, counts, lists)
+        if coding:
+            code(x, codes, offsets, steps)
+        count = heads + 2 * kv_heads
+        while True:
+            number = take(team, members, me, phase, count)
+            if number < 0:
+                break
+            product(weights.qkv[layer], weights.qkv_steps[layer], weights.qkv_bias[layer], x, coded,
+                    number * dim, (number + 1) * dim, mixed, False, quad)  # fmt: skip
+            head = mixed[number * dim : (number + 1) * dim]
+            if number < heads:
+                for kind in range(kinds):
+                    turned(head, weights.query_norm[layer], eps, cos[kind], sin[kind], scale,
+                           queries[kind, number // group, number % group])  # fmt: skip
+            else:
+                value = (number - heads) // kv_heads
+                if value == 0:
+                    turned(head, weights.key_norm[layer], eps, cos[0], sin[0], np.float32(1), key)
+                else:
+                    key[:] = head
+                stored = carray(
+                    pointer(
+                        runs[last, ADDRESS] + size * (
+                            layer * runs[last, LAYER] + (number - heads) % kv_heads * runs[last, HEAD]
+                            + value * runs[last, VALUES] + (runs[last, LENGTH] - 1) * dim
+                        )
+                    ),
+                    (dim,), like.dtype,
+                )  # fmt: skip
+                for d in range(dim):
+                    stored[d] = narrow(key[d], like)
+            done(team, members, phase)
+        warm(weights.out[layer], members, me)
+        join(team, members, phase, count)
+        phase += 1
+        if choosing_here:
+            parts = -(-places.shape[0] // SCORED)
+            while True:
+                number = take(team, members, me, phase, parts * kv_heads)
+                if number < 0:
+                    break
+                head, begin = number // parts, number % parts * SCORED
+                end = min(places.shape[0], begin + SCORED)
+                if configuration:
+                    tiled_score(configuration, layer, head, begin, end, runs, queries, places, scores[head], at)
+                else:
+                    choosing.score_blocks(layer, head, begin, end, runs, queries, like, places, scores[head])
+                done(team, members, phase)
+            join(team, members, phase, parts * kv_heads)
+            phase += 1
+            while True:
+                head = take(team, members, me, phase, kv_heads)
+                if head < 0:
+                    break
+                lists[head] = kv_heads
+                keys = context.keys[layer, head]
+                if keys < places.shape[0] * context.block:
+                    counts[head] = choosing.choose(
+                        scores[head], runs, context.block, keys // context.block, context.sink, context.local, units[head]
+                    )
+                    lists[head] = head
+                done(team, members, phase)
+            join(team, members, phase, kv_heads)
+            phase += 1
         # most layers have no head that tells anything
-        looking = watching and watched[layer].any()
-        mine = watched[layer] if looking else nobody
-        attend(layer, runs, queries, like, units, counts, lists, top, mass, acc, mine, peaks, sums)
+        looking = watching and context.watched[layer].any()
+        mine = context.watched[layer] if looking else nobody
+        while True:
+            number = take(team, members, me, phase, pieces * kv_heads)
+            if number < 0:
+                break
+            head, piece = number // pieces, number % pieces
+            which = lists[head]
+            first, end = piece * counts[which] // pieces, (piece + 1) * counts[which] // pieces
+            if configuration and not looking:
+                tiled_attend(
+                    configuration, layer, head, piece, runs, queries, units[which], first, end, top, mass, acc, at
+                )
+            else:
+                attend(
+                    layer, head, piece, runs, queries, like, units[which], first, end, top, mass, acc, mine,
+                    shared.peaks, shared.sums, weight_scores, rows, wide_key, wide_value,
+                )  # fmt: skip
+            done(team, members, phase)
+        join(team, members, phase, pieces * kv_heads)
+        phase += 1
         if looking:
-            look(runs, starts, units, counts, lists, top, mass, mine, peaks, sums, gaze)
+            if take(team, members, me, phase, 1) == 0:
+                look(
+                    runs, context.starts, units, counts, lists, top, mass, mine, shared.peaks, shared.sums, context.gaze
+                )
+                done(team, members, phase)
+            join(team, members, phase, 1)
+            phase += 1
         merge(top, mass, acc, mixture)
-        product(weights.out[layer], weights.out_steps[layer], weights.out_bias[layer], mixture, state, True)
+        if coding:
+            code(mixture, codes, offsets, steps)
+        per = share(hidden, heads * dim, weights.out.itemsize, members)
+        count = -(-hidden // per)
+        while True:
+            number = take(team, members, me, phase, count)
+            if number < 0:
+                break
+            product(weights.out[layer], weights.out_steps[layer], weights.out_bias[layer], mixture, coded,
+                    number * per, min(hidden, (number + 1) * per), state, True, quad)  # fmt: skip
+            done(team, members, phase)
+        warm(weights.gate_up[layer], members, me)
+        join(team, members, phase, count)
+        phase += 1
         normed(state, eps, x)
-        gated(weights.gate_up[layer], weights.gate_up_steps[layer], weights.gate_up_bias[layer], x, inner)
-        product(weights.down[layer], weights.down_steps[layer], weights.down_bias[layer], inner, state, True)
+        if coding:
+            code(x, codes, offsets, steps)
+        per = share(inner.shape[0], 2 * hidden, weights.gate_up.itemsize, members)
+        count = -(-inner.shape[0] // per)
+        while True:
+            number = take(team, members, me, phase, count)
+            if number < 0:
+                break
+            gated(weights.gate_up[layer], weights.gate_up_steps[layer], weights.gate_up_bias[layer], x, coded,
+                  number * per, min(inner.shape[0], (number + 1) * per), inner, quad)  # fmt: skip
+            done(team, members, phase)
+        warm(weights.down[layer], members, me)
+        join(team, members, phase, count)
+        phase += 1
+        if coding:
+            code(inner, codes, offsets, steps)
+        per = share(hidden, inner.shape[0], weights.down.itemsize, members)
+        count = -(-hidden // per)
+        while True:
+            number = take(team, members, me, phase, count)
+            if number < 0:
+                break
+            product(weights.down[layer], weights.down_steps[layer], weights.down_bias[layer], inner, coded,
+                    number * per, min(hidden, (number + 1) * per), state, True, quad)  # fmt: skip
+            done(team, members, phase)
+        if layer + 1 < weights.qkv.shape[0]:
+            warm(weights.qkv[layer + 1], members, me)
+        join(team, members, phase, count)
+        phase += 1
     normed(state, eps, x)
-    product(weights.head, weights.head_steps, np.empty(0, np.float32), x, logits, False)
+    if coding:
+        code(x, codes, offsets, steps)
+    vocabulary = weights.head.shape[0]
+    per = share(vocabulary, hidden, weights.head.itemsize, members)
+    count = -(-vocabulary // per)
+    while True:
+        number = take(team, members, me, phase, count)
+        if number < 0:
+            break
+        product(weights.head, weights.head_steps, no_bias, x, coded,
+                number * per, min(vocabulary, (number + 1) * per), shared.logits, False, quad)  # fmt: skip
+        done(team, members, phase)
+    join(team, members, phase, count)
+    # Numba gives arrays back after their last use, and does not see the addresses
+    space[0], codes[:1], offsets[:1], steps[:1] = 0, 0, 0, 0
 
 
-def set_threads(threads: int) -> int:
-    """Use as many threads, as far as there are; returns how many."""
-    threads = max(1, min(threads, int(config.NUMBA_NUM_THREADS)))
-    set_num_threads(threads)
-    return threads
-
-
-__all__ = ["COLUMNS", "Packed", "quantize", "row", "set_threads"]
+__all__ = ["COLUMNS", "MOST", "PHASES", "Keys", "Packed", "Shared", "counters", "quantize", "row"]

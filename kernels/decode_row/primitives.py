@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,75 @@ def as_bits(_: Any, number: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.uint32(types.float32), codegen
+
+
+def _function(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+@intrinsic
+def fetch(_: Any, address: Any, size: Any) -> Any:
+    """Ask for ``size`` bytes that will be read soon: without it a core waits for most lines of a long row."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        address, size = arguments
+        number = ir.IntType(32)
+        ask = _function(builder, "llvm.prefetch.p0", ir.VoidType(), cgutils.voidptr_t, number, number, number)
+        # to read, kept in every cache, data
+        how = [ir.Constant(number, value) for value in (0, 3, 1)]
+        lines = builder.lshr(builder.add(size, size.type(63)), size.type(6))
+        with cgutils.for_range(builder, lines) as loop:
+            line = builder.add(address, builder.shl(loop.index, size.type(6)))
+            builder.call(ask, [builder.inttoptr(line, cgutils.voidptr_t), *how])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def add_to(_: Any, address: Any, number: Any) -> Any:
+    """Add to the int64 at an address, at once for all threads; returns what was there."""
+
+    def codegen(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def seen(_: Any, address: Any) -> Any:
+    """The int64 at an address, and from here on what other threads wrote before they changed it."""
+
+    def codegen(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        return builder.load_atomic(place, "acquire", 8, typ=ir.IntType(64))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def pause(_: Any) -> Any:
+    """A moment between two looks at a number that another thread will change."""
+
+    def codegen(context: Any, builder: Any, __: Any, ___: Any) -> Any:
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            builder.call(_function(builder, "llvm.x86.sse2.pause", ir.VoidType()), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def give_way(_: Any) -> Any:
+    """Let another thread have this core, if one waits for it."""
+
+    def codegen(context: Any, builder: Any, __: Any, ___: Any) -> Any:
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        builder.call(_function(builder, name, ir.IntType(32)), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 def widen(number: Any) -> Any:

@@ -120,6 +120,22 @@ def column_max(_: Any, scores: Any, keys: Any, top: Any) -> Any:
 
 
 @intrinsic
+def fold(_: Any, scores: Any, keys: Any) -> Any:
+    """scores[key, 16] += their other halves: lanes l and l + 8 both hold the sum of the two."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        scores, keys = arguments
+        with cgutils.for_range(builder, keys) as loop:
+            place = _after(builder, scores, loop.index, 6)
+            row = _load(builder, place)
+            other = _take(builder, row, row, [*range(8, 16), *range(8)])
+            _store(builder, builder.fadd(row, other), place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
 def rescale(_: Any, sums: Any, rows: Any, total: Any, top: Any, new: Any, factor: Any) -> Any:
     """top = new[16] >= top; sums[rows, 16] and total[16] *= 2 ** ((top - new) * factor), nothing where none is new."""
 

@@ -1,0 +1,200 @@
+"""Attention of one head over a list of units on matrix tiles: as ``kernels.tiles.attend`` does it, for one row.
+
+A tile has sixteen columns and a group at most eight queries: each takes two, the second for what the first has lost of it
+as bfloat16, and their scores are added. Scores and softmax are float32, its weights bfloat16.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit
+
+from kernels.decode_row.primitives import fetch, narrow, pointer, widen
+from kernels.decode_row.table import (
+    ADDRESS,
+    BLOCKS,
+    HEAD,
+    KIND,
+    LAYER,
+    MEANS,
+    MEANS_HEAD,
+    MEANS_LAYER,
+    VALUES,
+)
+from kernels.tiles import instructions as tile
+from kernels.tiles import lanes
+from kernels.tiles.attend import LOG2, NOTHING, STEP, add_values, copied, pack, scores_of
+
+# queries of a group, at most
+MOST = 8
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def room(kinds: int, dim: int) -> int:
+    """Bytes that a thread needs to work in."""
+    whole = 64 + kinds * (dim // 32 * 1024) + dim * 64 + 3 * 64
+    return whole + STEP * (1024 + 512 + 2 * 32 * dim) + STEP // 2 * dim * 64 + 32 * dim + 64
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def pack_kinds(queries: Any, head: int, dim: int, scratch: int, target: int) -> None:
+    """Queries [kinds, kv_heads, group, dim], float32, of a head as packed strips. scratch: bytes of a tile."""
+    group = queries.shape[2]
+    both = carray(pointer(scratch), (16, dim), np.uint16)
+    for kind in range(queries.shape[0]):
+        both[:] = np.uint16(0)
+        for member in range(group):
+            for d in range(dim):
+                number = queries[kind, head, member, d]
+                high = narrow(number, both)
+                both[member, d] = high
+                both[MOST + member, d] = narrow(number - widen(high), both)
+        pack(scratch, 16, dim, scratch, target + kind * (dim // 32 * 1024))
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def attend(
+    configuration: int, layer: int, head: int, piece: int, runs: Any, queries: Any, units: Any, first: int, last: int,
+    top: Any, mass: Any, acc: Any, space: int,
+) -> None:  # fmt: skip
+    """The partial result of a head over units [first, last): top, mass [pieces, kv_heads, group]; acc: [..., dim].
+
+    units: [most, 3]; space: address of ``room`` bytes, on a cache line.
+    """
+    kinds, group, dim = queries.shape[0], acc.shape[2], acc.shape[3]
+    strip_bytes, tile_bytes = dim // 32 * 1024, 32 * dim
+    before = space
+    packed = before + 64
+    sums = packed + kinds * strip_bytes
+    tops = sums + dim * 64
+    totals = tops + 64
+    new = totals + 64
+    scores = new + 64
+    weights = scores + STEP * 1024
+    values = weights + STEP * 512
+    spare_keys = values + STEP // 2 * dim * 64
+    spare_values = spare_keys + STEP * tile_bytes
+    scratch = spare_values + STEP * tile_bytes
+    pack_kinds(queries, head, dim, scratch, packed)
+    carray(pointer(sums), (dim * 16,), np.float32)[:] = np.float32(0)
+    best = carray(pointer(tops), (16,), np.float32)
+    whole = carray(pointer(totals), (16,), np.float32)
+    latest = carray(pointer(new), (16,), np.float32)
+    score = carray(pointer(scores), (STEP * 16, 16), np.float32)
+    best[:] = NOTHING
+    whole[:] = np.float32(0)
+    most = 0
+    for number in range(first, last):
+        most += (units[number, 2] + 15) // 16
+    key_tiles, value_tiles = np.empty(most, np.int64), np.empty(most, np.int64)
+    lengths, kind_of = np.empty(most, np.int64), np.empty(most, np.int64)
+    count = 0
+    for number in range(first, last):
+        run, begin, keys = units[number, 0], np.int64(units[number, 1]), units[number, 2]
+        address = runs[run, ADDRESS] + 2 * (layer * runs[run, LAYER] + head * runs[run, HEAD] + begin * dim)
+        for at in range(0, keys, 16):
+            key_tiles[count] = address + at * 2 * dim
+            value_tiles[count] = key_tiles[count] + 2 * runs[run, VALUES]
+            lengths[count] = min(16, keys - at)
+            kind_of[count] = runs[run, KIND]
+            count += 1
+    keys_here, values_here = np.empty(STEP, np.int64), np.empty(STEP, np.int64)
+    tile.configured(before)
+    tile.configure(configuration)
+    begin = 0
+    while begin < count:
+        kind = kind_of[begin]
+        end = begin
+        while end < count and end - begin < STEP and kind_of[end] == kind:
+            end += 1
+        for number in range(end, min(count, end + STEP)):
+            fetch(key_tiles[number], tile_bytes)
+            fetch(value_tiles[number], tile_bytes)
+        tiles = end - begin
+        for number in range(tiles):
+            keys_here[number], values_here[number] = key_tiles[begin + number], value_tiles[begin + number]
+            length = lengths[begin + number]
+            if length < 16:
+                at = number * tile_bytes
+                keys_here[number] = copied(keys_here[number], length, dim, spare_keys + at)
+                values_here[number] = copied(values_here[number], length, dim, spare_values + at)
+        even = tiles + tiles % 2
+        if even > tiles:
+            # any keys will do: they are masked
+            keys_here[tiles], values_here[tiles] = keys_here[0], values_here[0]
+        for number in range(0, even, 2):
+            for place in range(0, dim, 16):
+                lanes.transpose_shorts(
+                    values_here[number] + place * 2, values_here[number + 1] + place * 2, dim * 2,
+                    values + (number // 2 * dim + place) * 64,
+                )  # fmt: skip
+        scores_of(scores, packed + kind * strip_bytes, keys_here, even, dim)
+        lanes.fold(scores, even * 16)
+        for number in range(tiles):
+            if lengths[begin + number] < 16:
+                score[number * 16 + lengths[begin + number] : number * 16 + 16] = NOTHING
+        score[tiles * 16 : even * 16] = NOTHING
+        latest[:] = best
+        lanes.column_max(scores, even * 16, new)
+        lanes.rescale(sums, dim, totals, tops, new, LOG2)
+        lanes.soften(scores, weights, even * 8, tops, totals, LOG2)
+        add_values(sums, weights, values, even // 2, dim)
+        begin = end
+    tile.configure(before)
+    found = carray(pointer(sums), (dim, 16), np.float32)
+    for member in range(group):
+        top[piece, head, member] = best[member]
+        mass[piece, head, member] = whole[member]
+        for d in range(dim):
+            acc[piece, head, member, d] = found[d, member]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def score_blocks(
+    configuration: int, layer: int, head: int, begin: int, end: int, runs: Any, queries: Any, places: Any, out: Any,
+    space: int,
+) -> None:  # fmt: skip
+    """Logits of the mean key of blocks [begin, end): out [group, blocks]. places: [blocks, 2] (run, block).
+
+    space: as ``attend`` has it.
+    """
+    kinds, group, dim = queries.shape[0], queries.shape[2], queries.shape[3]
+    strip_bytes, tile_bytes = dim // 32 * 1024, 32 * dim
+    before = space
+    packed = before + 64
+    scores = packed + kinds * strip_bytes
+    spare = scores + STEP * 1024
+    scratch = spare + STEP * tile_bytes
+    pack_kinds(queries, head, dim, scratch, packed)
+    score = carray(pointer(scores), (STEP * 16, 16), np.float32)
+    tiles = np.empty(STEP, np.int64)
+    firsts, lengths = np.empty(STEP, np.int64), np.empty(STEP, np.int64)
+    tile.configured(before)
+    tile.configure(configuration)
+    place = begin
+    while place < end:
+        kind, count = runs[places[place, 0], KIND], 0
+        while place < end and count < STEP and runs[places[place, 0], KIND] == kind:
+            run, block = places[place, 0], places[place, 1]
+            length = min(16, min(end - place, runs[run, BLOCKS] - block))
+            address = runs[run, MEANS] + 2 * (
+                layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD] + block * dim
+            )
+            fetch(address + 16 * tile_bytes, tile_bytes)
+            if length < 16:
+                address = copied(address, length, dim, spare + count * tile_bytes)
+            tiles[count], firsts[count], lengths[count] = address, place, length
+            place += length
+            count += 1
+        if count % 2:
+            tiles[count] = tiles[0]
+        scores_of(scores, packed + kind * strip_bytes, tiles, count + count % 2, dim)
+        for number in range(count):
+            for key in range(lengths[number]):
+                for member in range(group):
+                    out[member, firsts[number] + key] = (
+                        score[number * 16 + key, member] + score[number * 16 + key, MOST + member]
+                    )
+    tile.configure(before)
