@@ -185,6 +185,4 @@ def decode_row(
         return reference.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch)
     from kernels.decode_row import call
 
-    return call.decode_row(
-        weights, state, runs, cos, sin, heads, eps, scale, choice, watch, plain=impl == "plain"
-    )
+    return call.decode_row(weights, state, runs, cos, sin, heads, eps, scale, choice, watch, plain=impl == "plain")

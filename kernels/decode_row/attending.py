@@ -1,4 +1,4 @@
-"""Attention of one head over a list of units, key by key: what runs on any processor, on int8 keys, and for the gaze."""
+"""Attention of one head over a list of units, key by key: on any processor, on int8 keys, and for the gaze."""
 
 from __future__ import annotations
 
@@ -84,8 +84,9 @@ def attend(
 ) -> None:  # fmt: skip
     """The partial result of a head over units [first, last): top, mass [pieces, kv_heads, group]; acc: [..., dim].
 
-    units: [most, 3]; watched: [heads], or empty; of those heads each unit's largest logit goes into peaks [heads, most],
-    sums of exponentials relative to it, LOOK keys each, into sums [heads, most, UNIT / LOOK]; the last four are to work in.
+    units: [most, 3]; watched: [heads], or empty; of those heads each unit's largest logit goes into peaks [heads,
+    most], sums of exponentials relative to it, LOOK keys each, into sums [heads, most, UNIT / LOOK]; the last four are
+    to work in.
     """
     group = acc.shape[2]
     dim = acc.shape[3]

@@ -1,9 +1,9 @@
 """Products of int8 rows with a vector coded to sixteen bits, sixteen sums of four at a time (AVX512-VNNI).
 
 The vector is coded in blocks of 64 with a step each, a code as two bytes, 256 high + low: with one byte the codes would
-lose more than the int8 weights do, and memory is what a core waits for in either case. ``vpdpbusd`` multiplies unsigned
-by signed bytes: a weight w is taken as w + 128, which is one bit turned over, and 128 times the sum of the codes is taken
-off exactly, in integers.
+lose more than the int8 weights do, and memory is what a core waits for in either case. ``vpdpbusd`` multiplies
+unsigned by signed bytes: a weight w is taken as w + 128, which is one bit turned over, and 128 times the sum of the
+codes is taken off exactly, in integers.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def four(_: Any, rows: Any, coded: Any, blocks: Any, ahead: Any, out: Any) -> An
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def code(x: Any, codes: Any, offsets: Any, steps: Any) -> None:
-    """Code a float32 vector, whole blocks. codes: int8 [blocks, 2, 64]; offsets: int32 [blocks, 16]; steps: [blocks]."""
+    """Code a float32 vector. codes: int8 [blocks, 2, 64]; offsets: int32 [blocks, 16]; steps: float32 [blocks]."""
     for block in range(x.shape[0] // BLOCK):
         part = x[block * BLOCK : (block + 1) * BLOCK]
         top = np.float32(1e-30)

@@ -69,8 +69,8 @@ class Keys(NamedTuple):
 class Shared(NamedTuple):
     """What the members of a team write for one another. state: [hidden], changed.
 
-    queries: [kinds, kv_heads, group, dim]; mixed: [(heads + 2 kv_heads) * dim]; inner: [inner]; units: [lists, most, 3],
-    counts: [lists], lists: [kv_heads], which list a head takes, the last is of all keys; scores: [kv_heads, group,
+    queries: [kinds, kv_heads, group, dim]; mixed: [(heads + 2 kv_heads) * dim]; inner: [inner]; units: [lists, most,
+    3], counts: [lists], lists: [kv_heads], which list a head takes, the last is of all keys; scores: [kv_heads, group,
     blocks]; top, mass: [pieces, kv_heads, group]; acc: [..., dim]; peaks: [heads, most], sums: [..., UNIT / LOOK], or
     empty; logits: [vocabulary].
     """
@@ -127,8 +127,8 @@ def row(
 ) -> None:  # fmt: skip
     """A member's part of ``kernels.decode_row.decode_row``; the row is there when any of them returns.
 
-    tally: zeros, what ``team.py`` calls a team; configuration: address of ``kernels.tiles``' where keys go through tiles, 0 where they do
-    not; coding: whether vectors are coded for int8 matrices.
+    tally: zeros, what ``team.py`` calls a team; configuration: address of ``kernels.tiles``' where keys go through
+    tiles, 0 where they do not; coding: whether vectors are coded for int8 matrices.
     """
     team = (tally.ctypes.data + 63) // 64 * 64
     runs, like, places = context.runs, context.like, context.places
@@ -145,7 +145,7 @@ def row(
     # this member's own
     hidden = state.shape[0]
     x, mixture = np.empty(hidden, np.float32), np.empty(heads * dim, np.float32)
-    quad, key, query = np.empty(4, np.float32), np.empty(dim, np.float32), np.empty(dim, np.float32)
+    quad, key = np.empty(4, np.float32), np.empty(dim, np.float32)
     weight_scores, rows = np.empty((group, UNIT), np.float32), np.empty((UNIT, dim), np.float32)
     wide_key, wide_value = np.empty((UNIT, dim), np.float32), np.empty((UNIT, dim), np.float32)
     space = np.empty(room(kinds, dim) + 64, np.uint8)
@@ -218,7 +218,13 @@ def row(
                 keys = context.keys[layer, head]
                 if keys < places.shape[0] * context.block:
                     counts[head] = choosing.choose(
-                        scores[head], runs, context.block, keys // context.block, context.sink, context.local, units[head]
+                        scores[head],
+                        runs,
+                        context.block,
+                        keys // context.block,
+                        context.sink,
+                        context.local,
+                        units[head],
                     )
                     lists[head] = head
                 done(team, members, phase)

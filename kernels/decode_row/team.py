@@ -11,8 +11,6 @@ phase what was taken of each member's share, and how many pieces are done.
 
 from __future__ import annotations
 
-from typing import Any
-
 from numba import njit
 
 from kernels.decode_row.primitives import add_to, give_way, pause, seen
@@ -27,14 +25,14 @@ def counters(phases: int, members: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
-def take(team: int, members: int, me: int, phase: int, pieces: int) -> Any:
+def take(team: int, members: int, me: int, phase: int, pieces: int) -> int:
     """The next piece, or -1 if all are taken."""
     line = team + 64 * phase * (members + 1)
     for step in range(members):
         who = (me + step) % members
         first, last = pieces * who // members, pieces * (who + 1) // members
         if seen(line + 64 * who) < last - first:
-            number = add_to(line + 64 * who, 1)
+            number = int(add_to(line + 64 * who, 1))
             if number < last - first:
                 return first + number
     return -1

@@ -1,7 +1,7 @@
 """Attention of one head over a list of units on matrix tiles: as ``kernels.tiles.attend`` does it, for one row.
 
-A tile has sixteen columns and a group at most eight queries: each takes two, the second for what the first has lost of it
-as bfloat16, and their scores are added. Scores and softmax are float32, its weights bfloat16.
+A tile has sixteen columns and a group at most eight queries: each takes two, the second for what the first has lost
+of it as bfloat16, and their scores are added. Scores and softmax are float32, its weights bfloat16.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def attend(
     lengths, kind_of = np.empty(most, np.int64), np.empty(most, np.int64)
     count = 0
     for number in range(first, last):
-        run, begin, keys = units[number, 0], np.int64(units[number, 1]), units[number, 2]
-        address = runs[run, ADDRESS] + 2 * (layer * runs[run, LAYER] + head * runs[run, HEAD] + begin * dim)
+        run, start, keys = units[number, 0], np.int64(units[number, 1]), int(units[number, 2])
+        address = runs[run, ADDRESS] + 2 * (layer * runs[run, LAYER] + head * runs[run, HEAD] + start * dim)
         for at in range(0, keys, 16):
             key_tiles[count] = address + at * 2 * dim
             value_tiles[count] = key_tiles[count] + 2 * runs[run, VALUES]
@@ -105,8 +105,7 @@ def attend(
     tile.configure(configuration)
     begin = 0
     while begin < count:
-        kind = kind_of[begin]
-        end = begin
+        kind, end = int(kind_of[begin]), begin
         while end < count and end - begin < STEP and kind_of[end] == kind:
             end += 1
         for number in range(end, min(count, end + STEP)):

@@ -14,7 +14,17 @@ pytest.importorskip("numba")
 LAYERS, HIDDEN, INNER, VOCABULARY, BLOCK = 2, 72, 100, 301, 16
 
 
-def weights(heads: int, kv_heads: int, dim: int, *, int8: bool, bias: bool, head_norm: bool) -> Weights:
+def weights(
+    heads: int,
+    kv_heads: int,
+    dim: int,
+    *,
+    int8: bool,
+    bias: bool,
+    head_norm: bool,
+    hidden: int = HIDDEN,
+    inner: int = INNER,
+) -> Weights:
     generator = torch.Generator().manual_seed(heads * dim)
 
     def matrix(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,11 +39,11 @@ def weights(heads: int, kv_heads: int, dim: int, *, int8: bool, bias: bool, head
 
     joined = (heads + 2 * kv_heads) * dim
     return Weights(
-        *matrix(LAYERS, joined, HIDDEN), vector(joined, bias),
-        *matrix(LAYERS, HIDDEN, heads * dim), vector(HIDDEN, bias),
-        *matrix(LAYERS, 2 * INNER, HIDDEN), vector(2 * INNER, bias),
-        *matrix(LAYERS, HIDDEN, INNER), vector(HIDDEN, bias),
-        *matrix(VOCABULARY, HIDDEN),
+        *matrix(LAYERS, joined, hidden), vector(joined, bias),
+        *matrix(LAYERS, hidden, heads * dim), vector(hidden, bias),
+        *matrix(LAYERS, 2 * inner, hidden), vector(2 * inner, bias),
+        *matrix(LAYERS, hidden, inner), vector(hidden, bias),
+        *matrix(VOCABULARY, hidden),
         vector(dim, head_norm), vector(dim, head_norm),
     )  # fmt: skip
 
@@ -68,6 +78,9 @@ def both(
     dtype: torch.dtype,
     group: int = 0,
     watched: torch.Tensor | None = None,
+    impl: str = "compiled",
+    hidden: int = HIDDEN,
+    inner: int = INNER,
     **kinds: bool,
 ) -> float:
     """Largest difference between the two forms, of the logits, of the newest key and value and of what is watched."""
@@ -79,18 +92,18 @@ def both(
     runs += [run(130, 0, kv_heads, dim, dtype, means=False), run(3, 0, kv_heads, dim, dtype, means=False)]
     generator = torch.Generator().manual_seed(1)
     angle = torch.rand(3, dim // 2, generator=generator) * 6
-    state = torch.randn(HIDDEN, generator=generator)
-    given = weights(heads, kv_heads, dim, **kinds)
+    state = torch.randn(hidden, generator=generator)
+    given = weights(heads, kv_heads, dim, hidden=hidden, inner=inner, **kinds)
     found, seen = [], []
     # between the runs lie positions that do not exist, as between the segments of a prompt
     starts = [0, 320, 592, 736]
-    for impl in ("compiled", "reference"):
+    for which in (impl, "reference"):
         mass = torch.zeros(736 // Watch.BLOCK + 1)
         watch = None if watched is None else Watch(watched, starts, mass)
         runs[-1].data[:, :, :, 2] = float("nan")
         logits = decode_row(
             given, state, runs, angle.cos(), angle.sin(), heads=heads, eps=1e-6, scale=dim**-0.5, choice=choice,
-            watch=watch, impl=impl,  # type: ignore[arg-type]
+            watch=watch, impl=which,  # type: ignore[arg-type]
         )  # fmt: skip
         seen.append(mass)
         found.append((logits, runs[-1].data[:, :, :, 2].float()))
@@ -116,6 +129,21 @@ def test_agrees_with_the_definition(heads: int, kv_heads: int, dim: int, dtype: 
     )
     # a key that rounds the other way in bfloat16 moves every later layer
     assert error < (tolerances.BFLOAT16_ATTENTION if bfloat16 else tolerances.FLOAT32_LOGITS)
+
+
+@pytest.mark.parametrize("impl", ["compiled", "plain"])
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(14, 2, 64), (9, 3, 64), (5, 5, 128), (16, 2, 64), (18, 2, 64)])
+@pytest.mark.parametrize("keys", [None, 64, 200])
+def test_special_instructions_compute_the_same(
+    impl: str, heads: int, kv_heads: int, dim: int, keys: int | None
+) -> None:
+    """At sizes that products of bytes and tiles are for, where the processor has them; a group of 9 is too many."""
+    choice = None if keys is None else Choice(torch.full((LAYERS, kv_heads), keys), BLOCK, 32, 48)
+    error = both(
+        choice, heads=heads, kv_heads=kv_heads, dim=dim, dtype=torch.bfloat16, impl=impl, hidden=192, inner=320,
+        int8=True, bias=True, head_norm=False,
+    )  # fmt: skip
+    assert error < tolerances.BFLOAT16_ATTENTION
 
 
 @pytest.mark.parametrize("keys", [0, 16, 64, 400, 1 << 20])
