@@ -66,8 +66,13 @@ def _added(desk: Desk, name: str, encoding: str | None) -> Added:
         with Status() as status:
             return desk.add_source(OWNER, name, lambda done, total: status.share(one_line(name), done, total or 0))
     path = Path(name)
-    with utf8_copy(path, encoding) as copy:
-        return desk.add(OWNER, copy, path.name)
+    with utf8_copy(path, encoding) as copy, Status() as status:
+
+        def told(done: int, total: int) -> None:
+            # Ctrl-C loses nothing: those pages are kept
+            status.share(f"{one_line(path.name)}: {total:,} pages, recognized", done, total)
+
+        return desk.add(OWNER, copy, path.name, told)
 
 
 def import_folder(settings: Settings, options: argparse.Namespace) -> int:
@@ -90,11 +95,14 @@ def import_folder(settings: Settings, options: argparse.Namespace) -> int:
             status.say(f"{one_line(one.filename)}: {one_line(one.error) if one.error else f'taken in{seconds}'}")
             status.share("Importing", len(told), len(waiting))
 
-        work(intake, waiting, partial(desk.add, OWNER), workers=options.workers or WORKERS, told=tell)
+        def pages(one: Arrival, done: int, total: int) -> None:
+            status.share(f"{one_line(one.filename)}: {total:,} pages, recognized", done, total)
+
+        work(intake, waiting, partial(desk.add, OWNER), workers=options.workers or WORKERS, told=tell, pages=pages)
         ended = [told.get(one.id, one) for one in arrivals]
         failed = [one for one in ended if one.state == "failed"]
         already = sum(one.state == "done" and (one.already or one.id in before) for one in ended)
-        left = sum(one.state in ("waiting", "running") for one in ended)
+        left = sum(one.state in ("waiting", "running", "stopped") for one in ended)
         added = len(ended) - len(failed) - already - left
         more = f", {left:,} left for the next time" if left else ""
         status.say(f"{added:,} added, {already:,} there already, {len(failed):,} not taken{more}")

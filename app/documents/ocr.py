@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from app.documents.canonical import clean, is_wide, one_line
 from app.documents.model import Document
 
+VERSION = 1  # goes up whenever the same picture would give other lines
 # seconds: one page takes two to ten on one core
-_START_S, _PAGE_S, _LONGEST_S = 120.0, 20.0, 6 * 3600.0
 _PAGE_LIMIT_S = 180.0
+PATIENCE_S = 60.0 + _PAGE_LIMIT_S  # after which pages that are looked at together are given up
+NOTHING: list[Any] = [595.0, 842.0, []]  # a page without words, as ``look`` tells one
 _LEAST_SURE = 30.0  # of 100: below, it is a speck or a drawing that looks like a word
 # with what each stands for in our codes of languages; what else is installed is not used unasked
 _LANGUAGES = {
@@ -63,16 +66,28 @@ def languages() -> tuple[str, ...]:
     return tuple(name for name in _LANGUAGES if name in installed)
 
 
-def patience(pages: int) -> float:
-    """Seconds after which a recognition of so many pages is given up."""
-    return min(_LONGEST_S, _START_S + _PAGE_S * pages)
+def count(path: Path, filename: str) -> int:
+    """How many pages a scanned PDF or a CBZ has; for a process of its own. Raises DocumentError."""
+    from app.documents import scans
+
+    return scans.count(path, filename)
 
 
-def parse(path: Path, filename: str) -> Document:
-    """A scanned PDF or a CBZ as a Document; for a process of its own. Raises DocumentError."""
+def look(path: Path, filename: str, *, numbers: Sequence[int], names: Sequence[str]) -> list[list[Any]]:
+    """Recognize these pages (from 1), all at once, in the languages ``names``; for a process of its own.
+
+    A page: width and height in points, and its lines, each with the fields of ``Words``. Raises DocumentError.
+    """
+    from app.documents import scans
+
+    return scans.look(path, filename, numbers, names)
+
+
+def assemble(path: Path, filename: str, *, pages: Sequence[list[Any]]) -> Document:
+    """The Document of all pages, as ``look`` told them; for a process of its own. Raises DocumentError."""
     from app.documents import metadata, scans
 
-    document = metadata.complete(scans.recognize(path, filename))
+    document = metadata.complete(scans.assemble(path, filename, pages))
     document.check()
     return document
 

@@ -44,14 +44,15 @@ def parse_in_process(
     *,
     timeout_s: float = TIMEOUT_S,
     memory_bytes: int = MEMORY_BYTES,
-    parse: Callable[[Path, str], Document] = parse_file,
+    parse: Callable[..., Document] = parse_file,
+    **arguments: Any,
 ) -> Document:
-    """``parse(path, filename)`` in a child of its own.
+    """``parse(path, filename, **arguments)`` in a child of its own.
 
     parse: a module's function, found again in the child by its name. Raises what ``parse`` raises of DocumentError;
     a crash, too much time (seconds) or memory (bytes of address space, on Linux) and any other error are ParserFailed.
     """
-    result = call(parse, path, filename, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    result = call(parse, path, filename, timeout_s=timeout_s, memory_bytes=memory_bytes, **arguments)
     if not isinstance(result, Document):
         raise ParserFailed(filename, str(result))
     return result

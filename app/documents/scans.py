@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from statistics import median
+from typing import Any, Literal
 
-from app.documents import cover, language, ocr, pdf, pdf_lines
+from app.documents import cover, ocr, pdf, pdf_lines
 from app.documents.archive import Archive
 from app.documents.model import Document
 from app.documents.mupdf import pymupdf
@@ -23,7 +24,6 @@ _PIXELS = 16_000_000  # of a picture that is looked at
 _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".jp2")
 # an index error: mending a file may change how many pages it has
 _ERRORS = (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError, IndexError)
-_FIRST = 5  # pages by which the language is told
 _PAGE_LIMIT = 5_000
 
 Picture = tuple[bytes, float, float]  # PNG, width and height in points
@@ -38,41 +38,87 @@ def refuse_comic(path: Path, filename: str) -> Document:
     raise DocumentWithoutText(filename, len(names))
 
 
-def recognize(path: Path, filename: str) -> Document:
-    """Raises DocumentWithoutText where nothing is recognized, DocumentDamaged, DocumentEncrypted."""
-    with path.open("rb") as stream:
-        comic = stream.read(2) == b"PK"
-        if comic:
-            archive = Archive(stream, filename, "CBZ")
-            names = _pictures(archive)
-            _limit(len(names), filename)
-            first = archive.read(names[0]) if names else None
-            pages = _read((_of_file(archive, name) for name in names), len(names))
-            return _built(pages, [], {}, cover.of_image(first or b""), filename, comic=True)
-    with pdf.open_document(path, filename) as document:
-        _limit(document.page_count, filename)
+def count(path: Path, filename: str) -> int:
+    """Raises DocumentDamaged for too many pages, DocumentEncrypted."""
+    with _opened(path, filename) as pages:
+        # what will be wanted at the end had better fail now
+        pages.about()
+        return pages.count
+
+
+def look(path: Path, filename: str, numbers: Sequence[int], names: Sequence[str]) -> list[list[Any]]:
+    """The lines of these pages (from 1), see ``ocr.look``; a picture that cannot be shown is a page without any."""
+    with _opened(path, filename) as pages, ThreadPoolExecutor(max_workers=max(1, len(numbers))) as pool:
+        pictures = [pages.picture(number) for number in numbers]
+        found = list(pool.map(lambda one: [] if one is None else ocr.lines(one[0], names), pictures))
+    return [
+        ocr.NOTHING if one is None else [one[1], one[2], [list(astuple(words)) for words in lines]]
+        for one, lines in zip(pictures, found, strict=True)
+    ]
+
+
+def assemble(path: Path, filename: str, found: Sequence[list[Any]]) -> Document:
+    """Raises DocumentWithoutText where nothing was recognized."""
+    lines = [
+        _page(number, width, height, [Words(*words) for words in lines])
+        for number, (width, height, lines) in enumerate(found, 1)
+    ]
+    if not any(page.lines for page in lines):
+        raise DocumentWithoutText(filename, len(lines), True)
+    with _opened(path, filename) as pages:
+        front = "\n".join(line.text for page in lines[:2] for line in page.lines)
+        outline, said, cover = pages.about()
+        return pdf.build(pdf_lines.in_order(lines), outline, said, front, cover, filename, pages.format)
+
+
+About = tuple[Sequence[Sequence[object]], dict[str, str], bytes]  # outline, metadata, cover
+
+
+class _Comic:
+    format: Literal["cbz"] = "cbz"
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._names = _pictures(archive)
+        self.count = len(self._names)
+
+    def picture(self, number: int) -> Picture | None:
+        return _of_file(self._archive, self._names[number - 1])
+
+    def about(self) -> About:
+        first = self._archive.read(self._names[0]) if self._names else None
+        return [], {}, cover.of_image(first or b"")
+
+
+class _Scan:
+    format: Literal["pdf"] = "pdf"
+
+    def __init__(self, document: pymupdf.Document) -> None:
+        self._document = document
+        self.count = document.page_count
+
+    def picture(self, number: int) -> Picture | None:
+        return _of_page(self._document, number - 1)
+
+    def about(self) -> About:
         try:
-            outline = document.get_toc(simple=True)
+            outline = self._document.get_toc(simple=True)
         except _ERRORS:
             outline = []
-        pages = _read((_of_page(document, number) for number in range(document.page_count)), document.page_count)
-        return _built(pages, outline, pdf.said_of_itself(document), cover.of_page(document), filename, comic=False)
+        return outline, pdf.said_of_itself(self._document), cover.of_page(self._document)
 
 
-def _built(
-    pages: Sequence[PageLines],
-    outline: Sequence[Sequence[object]],
-    metadata: dict[str, str],
-    picture: bytes,
-    filename: str,
-    *,
-    comic: bool,
-) -> Document:
-    if not any(page.lines for page in pages):
-        raise DocumentWithoutText(filename, len(pages), True)
-    ordered = pdf_lines.in_order(pages)
-    front = "\n".join(line.text for page in pages[:2] for line in page.lines)
-    return pdf.build(ordered, outline, metadata, front, picture, filename, "cbz" if comic else "pdf")
+@contextmanager
+def _opened(path: Path, filename: str) -> Iterator[_Comic | _Scan]:
+    with path.open("rb") as stream:
+        if stream.read(2) == b"PK":
+            comic = _Comic(Archive(stream, filename, "CBZ"))
+            _limit(comic.count, filename)
+            yield comic
+            return
+    with pdf.open_document(path, filename) as document:
+        _limit(document.page_count, filename)
+        yield _Scan(document)
 
 
 def _limit(pages: int, filename: str) -> None:
@@ -86,35 +132,9 @@ def _pictures(archive: Archive) -> list[str]:
     return sorted(names, key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", name.lower())])
 
 
-def _read(pictures: Iterator[Picture | None], count: int) -> list[PageLines]:
-    """Lines of all pages; a picture that cannot be shown is a page without any."""
-    pages: list[PageLines] = []
-    first = list(islice(pictures, _FIRST))
-    names = ocr.languages()
-    with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 4))) as pool:
-        seen = list(pool.map(_look(names), first))
-        text = "\n".join(word.text for words in seen for word in words)
-        if set(chosen := ocr.fitting(language.guess(text))) != set(names):
-            # fewer languages mean fewer mistakes
-            seen = list(pool.map(_look(chosen), first))
-        pages += [_page(n, picture, words) for n, (picture, words) in enumerate(zip(first, seen, strict=True), 1)]
-        while batch := list(islice(pictures, 8)):
-            found = pool.map(_look(chosen), batch)
-            pages += [
-                _page(n, picture, words)
-                for n, (picture, words) in enumerate(zip(batch, found, strict=True), len(pages) + 1)
-            ]
-    return pages
-
-
-def _look(names: Sequence[str]) -> Callable[[Picture | None], list[Words]]:
-    return lambda picture: [] if picture is None else ocr.lines(picture[0], names)
-
-
-def _page(number: int, picture: Picture | None, words: Sequence[Words]) -> PageLines:
-    if picture is None or not words:
-        return PageLines(number, 595.0, 842.0, ())
-    _, width, height = picture
+def _page(number: int, width: float, height: float, words: Sequence[Words]) -> PageLines:
+    if not words:
+        return PageLines(number, width, height, ())
     scale = 72 / DPI
     usual = median(word.height for word in words)
     # a line's height depends on its letters: what is about as large as the rest is as large

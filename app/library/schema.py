@@ -13,6 +13,8 @@ from sqlite_utils import Database, Migrations
 
 from app.library.making_tables import ANY_JOB, ARTEFACTS, DRAFTS
 from app.library.notes_tables import NOTES
+from app.library.recognized_tables import INTAKE as RECOGNIZED_INTAKE
+from app.library.recognized_tables import RECOGNIZED
 
 # "Lect" in SQLite's header, so that a database of another program is never taken for a library
 APPLICATION_ID = 0x4C656374
@@ -402,3 +404,9 @@ def _drafts(db: Database) -> None:
 def _pins(db: Database) -> None:
     # what was read of a pinned document is never evicted
     db.execute("ALTER TABLE documents ADD COLUMN pinned_at TEXT")
+
+
+@MIGRATIONS(name="0070_recognized")
+def _recognized(db: Database) -> None:
+    for statement in (*RECOGNIZED, *RECOGNIZED_INTAKE):
+        db.execute(statement)

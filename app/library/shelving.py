@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from app.documents.formats import SCANS, SUFFIXES
 from app.documents.metadata import count_words
 from app.documents.model import Document
 from app.documents.naming import title_from_filename
 from app.documents.parse import PARSER_VERSION
-from app.errors import DocumentWithoutText, ParserFailed
+from app.errors import ParserFailed
 from app.library.rows import one
 from app.library.search import index_text
 from app.library.values import clean, names_to_json, now
@@ -21,14 +20,9 @@ from app.library.values import clean, names_to_json, now
 
 def parse_in_process(path: Path, filename: str) -> Document:
     # imported late: a library that only lists its shelf starts no process
-    from app.documents import ocr, sandbox
+    from app.documents import sandbox
 
-    try:
-        return sandbox.parse_in_process(path, filename)
-    except DocumentWithoutText as refusal:
-        if SUFFIXES.get(PurePath(filename).suffix.lower()) not in SCANS or not ocr.available():
-            raise
-        return sandbox.parse_in_process(path, filename, parse=ocr.parse, timeout_s=ocr.patience(refusal.pages))
+    return sandbox.parse_in_process(path, filename)
 
 
 def check(parsed: Document, filename: str) -> None:

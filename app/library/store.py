@@ -17,10 +17,12 @@ from sqlite_utils import Database
 
 from app.documents.model import Chapter, Document, Page, Paragraph
 from app.documents.parse import refuse_at_the_door
-from app.errors import DocumentNotFound, LibraryDamaged
+from app.errors import DocumentNotFound, DocumentWithoutText, LibraryDamaged
 from app.library import blobs, chapters, rows, shelving
 from app.library.database import Connections
 from app.library.files import FileStore, private_folder
+from app.library.recognition import forget, recognize
+from app.library.recognition import purge as forget_recognized
 from app.library.records import Added, DocumentRecord, ReadingRecord, Refusal, Tokenization
 from app.library.removed import purge
 from app.library.rows import one
@@ -76,6 +78,7 @@ class Library:
         """Remove what a killed process left beside the library, and what was removed from it for long enough; returns
         how many files went."""
         purge(self)
+        forget_recognized(self)
         removed = self.files.remove(self.files.stale())
         with self.read() as db:
             orphaned = self.files.orphans(rows.file_hashes(db))
@@ -108,10 +111,13 @@ class Library:
 
     # documents
 
-    def add_document(self, owner_id: int, path: Path, filename: str) -> Added:
+    def add_document(
+        self, owner_id: int, path: Path, filename: str, told: Callable[[int, int], None] | None = None
+    ) -> Added:
         """Copy, parse and store a file. The same bytes are the same document, whatever their name.
 
-        Raises DocumentError, and nothing is kept; or a LibraryError.
+        told: called with the pages of a scan that are recognized, and all of them; what it raises ends that, and those
+        pages are kept for the next time. Raises DocumentError, and nothing is kept; or a LibraryError.
         """
         path, filename = Path(path), plain_name(filename)
         format = refuse_at_the_door(path, filename)
@@ -120,7 +126,10 @@ class Library:
             with self.read() as db:
                 known = shelving.is_parsed(db, owner_id, incoming.sha256, format)
             if not known:
-                parsed = self._parse(incoming.path, filename)
+                try:
+                    parsed = self._parse(incoming.path, filename)
+                except DocumentWithoutText as refusal:
+                    parsed = recognize(self, incoming.path, incoming.sha256, filename, refusal, told)
                 shelving.check(parsed, filename)
             with self.write() as db:
                 db.execute(
@@ -133,6 +142,7 @@ class Library:
                 if parsed is not None and parsed.cover:
                     self.files.keep_cover(incoming.sha256, parsed.cover)
                 db.execute("DELETE FROM refusals WHERE owner_id = ? AND filename = ?", [owner_id, filename])
+                forget(db, incoming.sha256)
                 document_id, already = shelving.shelve(db, owner_id, incoming.sha256, format, filename, parsed)
                 return Added(document=rows.document(db, document_id), already=already)
 

@@ -26,7 +26,7 @@ class Catalogue:
     def owner_id(self, owner: str) -> int:
         raise NotImplementedError
 
-    def add(self, owner: str, path: Path, filename: str) -> Added:
+    def add(self, owner: str, path: Path, filename: str, told: Callable[[int, int], None] | None = None) -> Added:
         raise NotImplementedError
 
     def refuse(self, owner: str, filename: str, error: str | Exception) -> Refusal:

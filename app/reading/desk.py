@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,11 +136,12 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
                 for document in self.library.documents(owner_id)
             ]
 
-    def add(self, owner: str, path: Path, filename: str) -> Added:
-        """Take a file in and queue its reading. Raises DocumentError, after noting the refusal for the shelf."""
+    def add(self, owner: str, path: Path, filename: str, told: Callable[[int, int], None] | None = None) -> Added:
+        """Take a file in and queue its reading. told: see ``Library.add_document``. Raises DocumentError, after noting
+        the refusal for the shelf."""
         owner_id = self.owner_id(owner)
         try:
-            added = self.library.add_document(owner_id, path, filename)
+            added = self.library.add_document(owner_id, path, filename, told)
         except DocumentError as error:
             self.library.refuse(owner_id, filename, error)
             raise

@@ -70,7 +70,8 @@ def parse(format: str, data: bytes, folder: Path) -> None:
         document.text.encode()
     if format == "cbz":
         with contextlib.suppress(DocumentError):
-            scans.recognize(path, name)
+            count = min(scans.count(path, name), 20)
+            scans.assemble(path, name, scans.look(path, name, range(1, count + 1), ("eng",)))
 
 
 def seeds(format: str) -> list[bytes]:

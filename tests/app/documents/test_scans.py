@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.documents import ocr, parse_file, scans
+from app.documents.model import Document
 from app.documents.mupdf import pymupdf
 from app.errors import DocumentDamaged, DocumentWithoutText
-from app.library import shelving
 from tests.app.documents.pages import LONG, prose
 
 needs_tesseract = pytest.mark.skipif(not ocr.available(), reason="Tesseract is not installed")
@@ -41,6 +41,12 @@ def comic(tmp_path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
+def read(path: Path, name: str) -> Document:
+    """All pages, in this process."""
+    pages = ocr.look(path, name, numbers=range(1, ocr.count(path, name) + 1), names=ocr.fitting("en"))
+    return ocr.assemble(path, name, pages=pages)
+
+
 def letters(text: str) -> str:
     return re.sub(r"\W+", "", text).lower()
 
@@ -48,7 +54,7 @@ def letters(text: str) -> str:
 @needs_tesseract
 def test_a_scanned_pdf(tmp_path: Path, make_pdf: Make) -> None:
     path = scanned(tmp_path, pictures(make_pdf([prose(72, 100, LONG), prose(72, 100, ["A lamp was lit at the end."])])))
-    document = shelving.parse_in_process(path, "scan.pdf")
+    document = read(path, "scan.pdf")
     assert document.format == "pdf" and len(document.pages) == 2 and document.cover
     assert letters(" ".join(LONG))[:200] in letters(document.text)
     last = document.pages[1]
@@ -59,7 +65,7 @@ def test_a_scanned_pdf(tmp_path: Path, make_pdf: Make) -> None:
 def test_a_comic_whose_pages_are_numbered_by_people(tmp_path: Path, make_pdf: Make) -> None:
     one, two, ten = pictures(make_pdf([[(72, 200, f"This is the page called {n}", 24)] for n in ("one", "two", "ten")]))
     path = comic(tmp_path, {"p10.png": ten, "p1.png": one, "p2.png": two, "notes.txt": b"no", "p3.png": b"broken"})
-    document = shelving.parse_in_process(path, "comic.cbz")
+    document = read(path, "comic.cbz")
     assert document.format == "cbz" and len(document.pages) == 4
     assert [letters(document.text[p.start : p.end])[-3:] for p in document.pages] == ["one", "two", "", "ten"]
 
@@ -67,21 +73,8 @@ def test_a_comic_whose_pages_are_numbered_by_people(tmp_path: Path, make_pdf: Ma
 @needs_tesseract
 def test_pictures_without_words(tmp_path: Path, make_pdf: Make) -> None:
     with pytest.raises(DocumentWithoutText, match="recognized no words") as caught:
-        shelving.parse_in_process(scanned(tmp_path, pictures(make_pdf([[]]))), "scan.pdf")
+        read(scanned(tmp_path, pictures(make_pdf([[]]))), "scan.pdf")
     assert caught.value.looked
-
-
-def test_without_tesseract_the_refusal_says_what_to_install(
-    tmp_path: Path, make_pdf: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ocr.languages.cache_clear()
-    try:
-        for path in (scanned(tmp_path, pictures(make_pdf([prose(72, 100, LONG)]))), comic(tmp_path, {"a.png": b"x"})):
-            with pytest.raises(DocumentWithoutText, match="tesseract-ocr"):
-                shelving.parse_in_process(path, path.name)
-    finally:
-        ocr.languages.cache_clear()
 
 
 def test_a_comic_without_pictures_and_a_bomb(tmp_path: Path) -> None:
@@ -93,7 +86,7 @@ def test_a_comic_without_pictures_and_a_bomb(tmp_path: Path) -> None:
         archive.writestr("a.png", bytes(40 * 2**20))
     bomb.write_bytes(data.getvalue())
     with pytest.raises(DocumentDamaged, match="unpacks to more than"):
-        scans.recognize(bomb, "a.cbz")
+        scans.count(bomb, "a.cbz")
 
 
 def test_the_table_of_a_recognizer() -> None:

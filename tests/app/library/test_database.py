@@ -323,7 +323,7 @@ class TestConnections:
         assert names == [
             "0001_first", "0002_quotes", "0010_search", "0011_tags", "0012_document_metadata", "0013_chapter_kind",
             "0030_document_chapters", "0031_intake", "0032_width", "0033_branches",
-            "0040_any_job", "0041_artefacts", "0050_notes", "0051_gaze", "0052_drafts", "0060_pins",
+            "0040_any_job", "0041_artefacts", "0050_notes", "0051_gaze", "0052_drafts", "0060_pins", "0070_recognized",
         ]  # fmt: skip
 
 

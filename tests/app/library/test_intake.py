@@ -58,7 +58,7 @@ def test_a_folder_is_taken_in_and_not_opened_again(
     (bad,) = [one for one in told if one.state == "failed"]
     assert "not a text file" in str(bad.error)
 
-    def never(path: Path, name: str) -> object:
+    def never(path: Path, name: str, told: object) -> object:
         raise AssertionError(f"{name} was opened again")
 
     again = noted(intake, owner, folder)
@@ -105,7 +105,7 @@ def test_stopping_leaves_the_rest_waiting(intake: Intake, owner: int, folder: Pa
 
 
 def test_a_parser_that_was_ended_with_the_program_is_no_refusal(intake: Intake, owner: int, folder: Path) -> None:
-    def killed(path: Path, name: str) -> object:
+    def killed(path: Path, name: str, told: object) -> object:
         raise ParserFailed(name, "the parser crashed (SIGINT)")
 
     arrivals = noted(intake, owner, folder)
@@ -116,7 +116,7 @@ def test_a_parser_that_was_ended_with_the_program_is_no_refusal(intake: Intake, 
 
 
 def test_a_full_disk_ends_the_batch_and_loses_nothing(intake: Intake, owner: int, folder: Path) -> None:
-    def full(path: Path, name: str) -> object:
+    def full(path: Path, name: str, told: object) -> object:
         raise LibraryFull("/home")
 
     with pytest.raises(LibraryFull):
@@ -127,10 +127,10 @@ def test_a_full_disk_ends_the_batch_and_loses_nothing(intake: Intake, owner: int
 def test_several_at_a_time(intake: Intake, owner: int, folder: Path, add: Add) -> None:
     both = threading.Barrier(2, timeout=20)
 
-    def meets(path: Path, name: str) -> object:
+    def meets(path: Path, name: str, told: object) -> object:
         if name in ("book-0.txt", "book-1.txt"):
             both.wait()
-        return add(path, name)
+        return add(path, name, told)
 
     ended = work(intake, noted(intake, owner, folder), meets, workers=2)  # type: ignore[arg-type]
     assert states(ended).count("done") == 4

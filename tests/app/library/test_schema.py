@@ -13,6 +13,7 @@ from app.library.store import Library
 
 # what no person owns: it is named by its content, or hangs on what is
 SHARED = {"owners", "files", "texts", "versions", "paragraphs", "chapters", "pages", "tokenizations", "indexed_texts"}
+SHARED |= {"recognitions", "recognized_pages"}
 # FTS5 keeps tables of its own beside its virtual one
 INDEX = {f"text_pieces{part}" for part in ("", "_config", "_data", "_idx")}
 MACHINERY = {"_sqlite_migrations", "sqlite_sequence"} | INDEX
