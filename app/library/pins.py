@@ -21,6 +21,13 @@ def pin(library: Library, owner_id: int, document_ids: Sequence[int], *, pinned:
             db.execute("UPDATE documents SET pinned_at = ? WHERE id = ?", [now() if pinned else None, id])
 
 
+def pinned_by(library: Library, owner_id: int) -> set[int]:
+    """An owner's own pins."""
+    query = "SELECT id FROM documents WHERE owner_id = ? AND pinned_at IS NOT NULL AND deleted_at IS NULL"
+    with library.read() as db:
+        return {int(row["id"]) for row in db.query(query, [owner_id])}
+
+
 def pinned_documents(library: Library) -> set[int]:
     """Everybody's, and every document with the text of one: they share what is kept."""
     query = """

@@ -87,9 +87,10 @@ class Asked:
             used = "whole"
         plan.check()
         pieces = self._pieces(whole)
-        return Ready(
-            prompt=whole, plan=plan, looks=Looks(Map(pieces), self._sources), reading=stored(mode, used, None, ())
-        )
+        reading = stored(mode, used, None, ())
+        if whole.stride:
+            reading["quick"] = True
+        return Ready(prompt=whole, plan=plan, looks=Looks(Map(pieces), self._sources), reading=reading)
 
     def _passages(self, mode: Mode, finder: Finder, found: Sequence[Found]) -> Ready:
         made = build(self._engine, passages(found, self._sources), self._before, self._question)

@@ -18,6 +18,7 @@ from app.library.artefacts import Artefacts
 from app.library.drafts import Drafts
 from app.library.intake import Intake
 from app.library.jobs import Jobs
+from app.library.pins import pinned_by
 from app.library.records import (
     Added,
     DocumentRecord,
@@ -122,6 +123,7 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
             jobs = {job.document_id: job for job in self.jobs.list(owner_id, kind="read")}
             tagged = tags(self.library, owner_id)
             used = last_used(self.library, owner_id)
+            pinned = pinned_by(self.library, owner_id)
             return [
                 shelf_item(
                     document,
@@ -132,6 +134,7 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
                     used.get(document.id),
                     self._chapter_at,
                     guards.get(document.id),
+                    pinned=document.id in pinned,
                 )
                 for document in self.library.documents(owner_id)
             ]

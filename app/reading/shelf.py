@@ -19,7 +19,8 @@ class ShelfItem:
     (``error`` says why), "unread" (this model never began it and nothing is queued). progress: 0 to 1; tokens: of the
     text, None until counted; seconds_left, tokens_per_second, chapter (about
     where): while it is read; job_id: of its last reading; upto: the offset from which on its owner has not read it and
-    wants nothing told, None for none.
+    wants nothing told, None for none; recall: of the reading, 0 to 1, as it was gauged, None where every key was
+    attended to or nothing was gauged; pinned: what was read of it is never evicted.
     """
 
     id: int
@@ -46,6 +47,8 @@ class ShelfItem:
     used: str | None = None
     chapter: str | None = None
     upto: int | None = None
+    recall: float | None = None
+    pinned: bool = False
 
 
 def shelf_item(
@@ -57,6 +60,8 @@ def shelf_item(
     used: str | None = None,
     chapter_at: Callable[[DocumentRecord, float], str | None] | None = None,
     upto: int | None = None,
+    *,
+    pinned: bool = False,
 ) -> ShelfItem:
     """``job``: the document's last reading job; ``reading``: of the current model; ``tokens``: in its tokenizer;
     ``used``: when it was last asked about; ``chapter_at``: names the chapter at a share of a document's text."""
@@ -88,6 +93,8 @@ def shelf_item(
         used=used,
         chapter=chapter_at(document, progress) if running is not None and chapter_at is not None else None,
         upto=upto,
+        recall=_recall(reading) if state == "read" else None,
+        pinned=pinned,
     )
 
 
@@ -105,6 +112,11 @@ def _state(job: JobRecord | None, reading: ReadingRecord | None) -> ShelfState:
         return "stopped"
     # half read without a job of its own, in a conversation that was stopped
     return "unread" if reading is None or not reading.done else "stopped"
+
+
+def _recall(reading: ReadingRecord | None) -> float | None:
+    said = reading.provenance.get("recall") if reading is not None else None
+    return None if said is None else float(said)
 
 
 def _progress(state: ShelfState, running: JobRecord | None, reading: ReadingRecord | None) -> float:

@@ -116,11 +116,19 @@ class Acts:
             how = sampling(data.get("sampling"))
             mode = next((one for one in MODES if one == data.get("mode")), "auto")
             if seat.thread is None:
-                run = self._desk.ask(owner, question, document_ids=seat.chosen, sampling=how, mode=mode)
+                run = self._desk.ask(
+                    owner, question, document_ids=seat.chosen, sampling=how, mode=mode, quick=seat.quick
+                )
             else:
                 instead = None if data.get("instead_of") is None else _id(data, "instead_of")
                 run = self._desk.ask(
-                    owner, question, thread_id=seat.thread, instead_of=instead, sampling=how, mode=mode
+                    owner,
+                    question,
+                    thread_id=seat.thread,
+                    instead_of=instead,
+                    sampling=how,
+                    mode=mode,
+                    quick=seat.quick,
                 )
             return {
                 "transcript": {**self._transcript(owner, run.thread_id), "adopt": True, "from": seat.thread},
@@ -218,6 +226,11 @@ class Acts:
         """Take a removal back."""
         return self._do(seat, lambda owner: self._desk.restore(owner, _id(data, "id")), "shelf", "composer")
 
+    def pin(self, seat: Seat, data: Payload) -> Changes:
+        """Let nothing evict what was read of a book, or allow it again ("on")."""
+        on = bool(data.get("on"))
+        return self._do(seat, lambda owner: self._desk.pin(owner, [_id(data, "id")], pinned=on), "shelf")
+
     def dismiss(self, seat: Seat, data: Payload) -> Changes:
         return self._do(seat, lambda owner: self._desk.dismiss(owner, _id(data, "id")), "shelf")
 
@@ -242,7 +255,7 @@ class Acts:
         """A conversation, the answer under way in it, and the room it takes. Raises ThreadNotFound."""
         shown = self._transcript(owner, thread)
         job = self._desk.running(owner, thread)
-        documents = Seat(thread=thread, chosen=tuple(shown["documents"]))
+        documents = Seat(thread=thread, chosen=tuple(shown["documents"]), quick=shown["quick"])
         return {
             "transcript": shown,
             "live": conversation.idle(thread) if job is None else conversation.waiting(thread, job),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -74,13 +75,15 @@ class Chapters:
         return {"note": note("note.no_place", {"text": str(said.get("text"))[:80]}, kind="error")}
 
     def save(self, said: Payload) -> Payload:
-        """Said {"visitor", "id"} and of "title", "authors", "year", "language", "identifiers", "encoding" what was
-        changed, "chapters" as a list, or None for those that were found. Returns {"saved"} and a "note" to tell."""
+        """Said {"visitor", "id"} and of "title", "authors", "year", "language", "identifiers", "tags" (with commas), "encoding" what
+        was changed, "chapters" as a list, or None for those that were found. Returns {"saved"} and a "note" to tell."""
         owner, id = self._who(said)
         if owner is None or id is None:
             return {}
         try:
             self._desk.edit(owner, id, **_given(said))
+            if isinstance(tags := said.get("tags"), str):
+                self._collect(owner, id, tags)
             answer: Payload = {"saved": True}
             if "chapters" in said:
                 wanted = None if said["chapters"] is None else _chapters(said["chapters"])
@@ -94,9 +97,16 @@ class Chapters:
         except Exception as error:
             return {"note": trouble(error)}
 
+    def _collect(self, owner: str, id: int, said: str) -> None:
+        """The collections a book stands in, as its reader wrote them."""
+        wanted = list(dict.fromkeys(" ".join(one.split()) for one in _COMMAS.split(said[:TEXT]) if one.strip()))
+        had = next((one.tags for one in self._desk.shelf(owner) if one.id == id), ())
+        self._desk.tag(owner, [id], add=wanted, remove=[one for one in had if one not in wanted])
+
     def _book(self, owner: str, id: int) -> Payload:
         document = self._desk.document(owner, id)
-        item = next((one for one in self._desk.shelf(owner) if one.id == id), None)
+        shelf = self._desk.shelf(owner)
+        item = next((one for one in shelf if one.id == id), None)
         rows = [
             {
                 "title": one.title, "level": one.level, "start": one.start, "kind": one.kind, "included": one.is_read,
@@ -112,6 +122,8 @@ class Chapters:
             "year": document.year,
             "language": document.language,
             "identifiers": ", ".join(document.identifiers),
+            "tags": ", ".join(item.tags) if item else "",
+            "collections": sorted({tag for one in shelf for tag in one.tags}),
             "format": BY_FORMAT[document.format].label if document.format in BY_FORMAT else document.format,
             "words": document.words,
             "characters": document.characters,
@@ -132,6 +144,7 @@ class Chapters:
         return Seat.read(said).owner(space=self._space), id if isinstance(id, int) and 0 < id < 2**53 else None
 
 
+_COMMAS = re.compile("[,，、;；]")
 _TEXTS = frozenset(format for format, info in BY_FORMAT.items() if info.text)
 
 

@@ -29,12 +29,12 @@ def show(desk: Desk, owner: str, seat: Seat) -> Payload:
     """``chosen`` names the books that the numbers are about: the reader may have chosen others meanwhile."""
     if not seat.chosen:
         return {"chosen": []}
-    said: Payload = {"chosen": list(seat.chosen)}
+    said: Payload = {"chosen": list(seat.chosen), "quick": seat.quick}
     if not model.ready(desk):
         # the line about the model says how far it is
         return {**said, "waiting": True}
     try:
-        plan = desk.room(owner, seat.chosen, thread_id=_thread(desk, owner, seat))
+        plan = desk.room(owner, seat.chosen, thread_id=_thread(desk, owner, seat), quick=seat.quick)
     except (LecternError, EngineError) as error:
         return {**said, "error": trouble(error)}
     info = desk.model()
@@ -106,4 +106,5 @@ def stamp(shelf: Payload, seat: Seat, about: Payload) -> str:
         (item["id"], item["state"], item["tokens"], item.get("upto")) for item in shelf["items"] if item["id"] in chosen
     ]
     said = {"chosen": list(seat.chosen), "thread": seat.thread, "states": states, "model": about.get("title")}
+    said["quick"] = seat.quick
     return str(digest(said)["digest"])

@@ -53,6 +53,7 @@ def transcript(desk: Desk, owner: str, thread_id: int, titles: Mapping[int, str]
         "title": thread.title,
         "updated": thread.updated,
         "documents": list(thread.document_ids),
+        "quick": desk.was_quick(desk.owner_id(owner), thread_id),
         "books": [titles[one] for one in thread.document_ids if one in titles],
         "turns": [
             {**_turn(turn, guards, running=running and turn is turns[-1]), "beside": list(beside.get(turn.id, ()))}

@@ -110,6 +110,7 @@ class Page:
         on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
         on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
+        on("shelf", "pin", self._act(lambda seat, data, session: acts.pin(seat, data)), SHELF)
         on("book", "changed", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)
         # the spoiler guard changes what the shelf says and what a question would be answered from
         on("reader", "guarded", self._act(lambda seat, data, session: acts.changed(seat)), SHELF)

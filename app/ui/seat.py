@@ -26,13 +26,14 @@ def is_visitor(value: object) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
     """What one tab shows. ``digests``: by panel, of what it holds already; ``visitor``: "" until one was given;
-    ``language``: the page's."""
+    ``language``: the page's; ``quick``: several books are taken as each was read alone."""
 
     visitor: str = ""
     thread: int | None = None
     chosen: tuple[int, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     language: str = ""
+    quick: bool = False
 
     @classmethod
     def read(cls, value: Any) -> Seat:
@@ -47,6 +48,7 @@ class Seat:
             if isinstance(chosen, list)
             else (),
             language=language if isinstance(language := value.get("language"), str) and language in LANGUAGES else "",
+            quick=value.get("quick") is True,
             digests={str(key): str(said) for key, said in digests.items()} if isinstance(digests, dict) else {},
         )
 

@@ -30,7 +30,7 @@ ARRIVING = 20  # files on their way that a shelf shows
 FRESH_SECONDS = 0.9
 
 log = logging.getLogger(__name__)
-EVENTS = ("changed", "choose", "stop", "resume", "first", "remove", "restore", "dismiss")
+EVENTS = ("changed", "choose", "stop", "resume", "first", "remove", "restore", "dismiss", "pin")
 
 
 class Shelf:
@@ -208,6 +208,8 @@ def _item(item: ShelfItem) -> Payload:
         "characters": item.characters,
         "used": item.used,
         "upto": item.upto,
+        "recall": item.recall,
+        "pinned": item.pinned,
         "tags": list(item.tags),
     }
 

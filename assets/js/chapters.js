@@ -117,6 +117,8 @@
         h("div", { class: "book-fields" }, input("title", book.title), input("authors", book.authors, { placeholder: t("book.authors_hint") }),
           input("year", book.year, { inputmode: "numeric", maxlength: 4 }), input("language", book.language, { placeholder: "en, zh, ja", maxlength: 12 }),
           input("identifiers", book.identifiers, { placeholder: "isbn:…, doi:…" }),
+          input("tags", book.tags, { placeholder: t("book.tags_hint"), list: "book-collections" }),
+          h("datalist", { id: "book-collections" }, book.collections.map((name) => h("option", { value: name }))),
           book.encodings.length > 0 && h("label", { class: "book-field encoding", for: "book-encoding" }, h("span", {}, t("book.encoding")),
             h("select", { id: "book-encoding", class: "order-box", data: { field: "encoding" }, onchange: (event) => { if (event.target.value) touch("encoding"); else { touched.delete("encoding"); drawFoot(); } } },
               h("option", { value: "" }, t("book.encoding_kept")), book.encodings.map((name) => h("option", { value: name }, name))))),

@@ -25,7 +25,8 @@
     const go = h("button", { type: "button", class: "send", onclick: () => (job || sending ? stop() : ask()) });
     const guards = h("div", { class: "guards", hidden: true });
     const modes = h("fieldset", { class: "modes" });
-    root.append(line, guards, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go), modes);
+    const together = h("div", { class: "together", hidden: true });
+    root.append(line, guards, h("div", { class: "question-box" }, h("label", { class: "visually-hidden", for: "question" }), field, go), modes, together);
 
     // what the next question is answered from
     let mode = ["auto", "whole", "reread"].find((name) => name === store.read("localStorage", "mode")) || "auto";
@@ -34,6 +35,21 @@
       modes.stamp = Lectern.language();
       modes.replaceChildren(h("legend", {}, t("mode.label")), ...["auto", "whole", "reread"].map((name) => h("label", { title: t(`mode.${name}_more`) },
         h("input", { type: "radio", name: "lectern-mode", value: name, checked: name === mode, onchange: () => { mode = name; store.write("localStorage", "mode", name); draw(); } }), t(`mode.${name}`))));
+    }
+
+    // several books read whole: each behind the others, or each as it was read alone
+    const several = () => seat.chosen.length > 1 && mode !== "reread";
+    const whole = () => mode === "whole" || (mode === "auto" && seat.quick && several());
+    function drawTogether() {
+      together.hidden = !several();
+      const stamp = Lectern.language() + seat.quick;
+      if (together.hidden || together.stamp === stamp) return;
+      together.stamp = stamp;
+      const held = together.contains(document.activeElement);
+      const lever = h("button", { type: "button", role: "switch", class: "switch", id: "quick", aria: { checked: String(seat.quick), describedby: "quick-cost" },
+        onclick: () => { seat.quick = !seat.quick; seat.keep(); draw(); Lectern.say("shelf", "again"); } }, h("span", { class: "switch-track", aria: { hidden: true } }), t("quick.label"));
+      together.replaceChildren(lever, h("span", { id: "quick-cost", class: "fine" }, t(seat.quick ? "quick.on" : "quick.off")));
+      if (held) lever.focus();
     }
 
     function fit() {
@@ -48,9 +64,9 @@
       const shown = Lectern.transcriptValue?.() || {};
       return seat.thread !== null && shown.thread === seat.thread && shown.documents && !same(shown.documents, seat.chosen);
     };
-    const planned = () => plan.chosen && same(plan.chosen, seat.chosen);
+    const planned = () => plan.chosen && same(plan.chosen, seat.chosen) && (plan.quick === seat.quick || seat.chosen.length < 2);
     // passages always fit
-    const refused = () => planned() && plan.fits === false && mode === "whole";
+    const refused = () => planned() && plan.fits === false && whole();
 
     // a text, or {text, instead_of}: the turn in whose place it is asked
     function ask(said) {
@@ -180,6 +196,7 @@
     let open = false;
     function draw() {
       drawModes();
+      drawTogether();
       drawGuards();
       const held = line.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
       line.classList.remove("over", "wait");
@@ -197,7 +214,7 @@
         line.classList.toggle("over", refused());
         const toggle = h("button", { type: "button", class: "context-text", aria: { expanded: String(open), controls: "meter-books" }, data: { focus: "meter" },
           onclick: () => { open = !open; draw(); } },
-          plan.fits || mode !== "whole" ? null : icon("warning"),
+          plan.fits || !whole() ? null : icon("warning"),
           h("strong", {}, t("context.books", { n: plan.documents.length })),
           h("span", {}, t("context.room", { tokens: Lectern.tokens(plan.tokens), limit: Lectern.tokens(plan.limit) })),
           plan.fits && h("span", { class: plan.ready ? "ready" : "takes" }, time()),

@@ -172,7 +172,7 @@
         if (adopt) { seat.thread = next.thread; seat.keep(); }
         const opened = value.waiting || next.thread !== value.thread;
         value = next;
-        if (opened && next.documents && !next.adopt) { seat.chosen = next.documents; seat.keep(); Lectern.say("shelf", "draw"); }
+        if (opened && next.documents && !next.adopt) { seat.chosen = next.documents; seat.quick = next.quick === true; seat.keep(); Lectern.say("shelf", "draw"); }
         draw();
         Lectern.say("threads", "draw");
         Lectern.say("composer", "chosen");

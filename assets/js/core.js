@@ -26,6 +26,9 @@
     (navigator.languages || []).map(wanted).find(Boolean) ||
     "en";
 
+  // numbers and times as the reader's own country writes them, where it speaks the language of the page
+  const locale = () => (navigator.languages || []).find((tag) => wanted(tag) === language) || language;
+
   function lookup(key, n) {
     const table = given.strings[language];
     if (typeof n === "number") {
@@ -44,7 +47,7 @@
     });
   }
   const known = (key) => lookup(key) !== undefined;
-  const number = (value, options) => new Intl.NumberFormat(language, options).format(value);
+  const number = (value, options) => new Intl.NumberFormat(locale(), options).format(value);
   const list = (items, type = "conjunction") => new Intl.ListFormat(language, { type }).format(items);
 
   function tokens(count) {
@@ -72,10 +75,10 @@
     if (isNaN(date)) return "";
     const days = (Date.now() - date) / 86400000;
     if (new Date().toDateString() === date.toDateString()) {
-      return new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" }).format(date);
+      return new Intl.DateTimeFormat(locale(), { hour: "numeric", minute: "2-digit" }).format(date);
     }
     const options = days < 300 ? { month: "short", day: "numeric" } : { year: "numeric", month: "short", day: "numeric" };
-    return new Intl.DateTimeFormat(language, options).format(date);
+    return new Intl.DateTimeFormat(locale(), options).format(date);
   }
 
   // ---- elements
@@ -159,14 +162,17 @@
     visitor: "",
     thread: store.read("sessionStorage", "thread") ?? store.read("localStorage", "thread"),
     chosen: store.read("sessionStorage", "chosen") ?? store.read("localStorage", "chosen") ?? [],
+    // several books: each as it was read alone
+    quick: (store.read("sessionStorage", "quick") ?? store.read("localStorage", "quick")) === true,
     digests: {},
     data() {
-      return { visitor: seat.visitor, thread: seat.thread, chosen: seat.chosen, digests: seat.digests, language };
+      return { visitor: seat.visitor, thread: seat.thread, chosen: seat.chosen, quick: seat.quick, digests: seat.digests, language };
     },
     keep() {
       for (const area of ["sessionStorage", "localStorage"]) {
         store.write(area, "thread", seat.thread);
         store.write(area, "chosen", seat.chosen);
+        store.write(area, "quick", seat.quick);
       }
     },
   };

@@ -125,6 +125,17 @@
         h("p", { class: "fine" }, t("settings.answers_where"))];
     }
 
+    // what was read of a book is pinned with the book
+    function keeper(one) {
+      if (one.documents.length !== 1) return null;
+      const { id, title } = one.documents[0], label = t(one.pinned ? "shelf.unpin" : "shelf.pin", { title });
+      return button("pin", label, () => {
+        for (const row of kept.rows) if (row.documents.length === 1 && row.documents[0].id === id) row.pinned = !one.pinned;
+        Lectern.say("shelf", "pin", { id, on: one.pinned });
+        draw();
+      }, { class: `button quiet bare pin${one.pinned ? " on" : ""}`, title: label, aria: { label: t("shelf.pin", { title }), pressed: String(one.pinned) }, data: { focus: `pin-${id}` } });
+    }
+
     // ---- reading
     function readings() {
       const parts = [value.fixed ? null : choice("policy", t("settings.policy"), value.policies.map((name) => [name, t(`settings.policy_${name}`)]), value.policy, (policy) => change({ policy }), t("settings.policy_hint"))];
@@ -133,10 +144,10 @@
       else if (!(kept.rows || []).length) parts.push(h("p", { class: "fine" }, t("settings.kept_none")));
       else {
         parts.push(h("p", { class: "fine" }, t("settings.recall_hint")), h("div", { class: "table-scroll", tabindex: "0", role: "region", aria: { label: t("settings.kept") } }, h("table", { class: "kept" },
-          h("thead", {}, h("tr", {}, ["kept_what", "kept_tokens", "kept_size", "kept_policy", "kept_recall"].map((name) => h("th", { scope: "col" }, t(`settings.${name}`))))),
+          h("thead", {}, h("tr", {}, ["kept_what", "kept_tokens", "kept_size", "kept_policy", "kept_recall", "kept_pin"].map((name) => h("th", { scope: "col" }, t(`settings.${name}`))))),
           h("tbody", {}, kept.rows.map((one) => h("tr", {}, h("th", { scope: "row" }, one.documents.length ? Lectern.list(one.documents.map((book) => book.title)) : one.conversation ? one.conversation.title : t("settings.kept_other")),
             h("td", {}, Lectern.tokens(one.tokens)), h("td", {}, Lectern.bytes(one.bytes)), h("td", {}, one.policies.map((name) => (Lectern.known(`settings.how_${name}`) ? t(`settings.how_${name}`) : name)).join(t("list.separator"))),
-            h("td", {}, one.recall === null ? "–" : Lectern.number(one.recall, { style: "percent" }))))))));
+            h("td", {}, one.recall === null ? "–" : Lectern.number(one.recall, { style: "percent" })), h("td", {}, keeper(one))))))));
       }
       return parts;
     }

@@ -9,8 +9,11 @@
   function where(place, several) {
     const said = several && place.title ? [t("title", { title: place.title })] : [];
     if (place.chapter) said.push(place.chapter);
+    const length = (Lectern.shelf || []).find((item) => item.id === place.document)?.characters;
     if (place.page) said.push(t("quote.page", { n: place.page }));
-    return said.join(" · ") || t("gaze.place", { n: Math.max(1, Math.round(100 * (place.start || 0) / (place.of || 1))) });
+    // several places of a long chapter
+    else if (length) said.push(t("gaze.place", { n: Math.round((100 * place.start) / length) }));
+    return said.join(" · ") || place.title;
   }
 
   // ---- the strip: one bar a book, darker where it was looked at more
@@ -89,6 +92,7 @@
     const head = h("p", { class: "gaze-mode" },
       reading && h("span", { class: "chip" }, t(`mode.used.${reading.mode}`)),
       reading && reading.asked === "auto" && h("span", {}, t("mode.chosen")),
+      reading?.quick && h("span", {}, t("quick.used")),
       passages.length > 0 && h("span", {}, t("mode.passages", { n: passages.length })),
       gaze && !gaze.measured && h("span", { title: t("gaze.unmeasured_more") }, t("gaze.unmeasured")));
     const parts = [head];
@@ -129,8 +133,15 @@
       parts.push(h("p", { class: "gaze-heading" }, t("gaze.passages")), h("ol", { class: "gaze-places passages" }, passages.map((one) => h("li", { data: { passage: one.number } },
         place(one, several, h("span", { class: "gaze-number" }, `[${one.number}]`))))));
     } else if (gaze?.places?.length) {
-      parts.push(h("ol", { class: "gaze-places" }, gaze.places.slice(0, SHOWN).map((one) => h("li", {},
-        place(one, several, h("span", { class: "gaze-weight", aria: { hidden: true } }, h("span", { style: { width: 100 * one.weight / gaze.places[0].weight + "%" } })))))));
+      // places that are called the same are one to a reader; it opens where most was looked at
+      const named = new Map();
+      for (const one of gaze.places) {
+        const name = where(one, several), before = named.get(name);
+        named.set(name, before ? { ...before, weight: before.weight + one.weight } : one);
+      }
+      const shown = [...named.values()].sort((a, b) => b.weight - a.weight).slice(0, SHOWN);
+      parts.push(h("ol", { class: "gaze-places" }, shown.map((one) => h("li", {},
+        place(one, several, h("span", { class: "gaze-weight", aria: { hidden: true } }, h("span", { style: { width: 100 * one.weight / shown[0].weight + "%" } })))))));
     }
     return h("section", { class: "gaze", aria: { label: t("gaze.title") } }, parts);
   };
@@ -152,7 +163,7 @@
 
   // ---- while it is written: heat that fades
   Lectern.liveGaze = () => {
-    const root = h("div", { class: "gaze live-gaze", aria: { hidden: true } });
+    const root = h("div", { class: "gaze live-gaze" });
     let drawn = null, key = "", last = null;
     return {
       root,

@@ -48,6 +48,9 @@
       const percent = Math.floor(item.progress * 100);
       return { text: percent ? t("shelf.stopped_at", { n: percent }) : t("shelf.stopped"), tone: "idle" };
     }
+    if (item.state === "read" && item.recall !== null && item.recall !== undefined) {
+      return { text: t("shelf.read"), more: t("shelf.recall", { n: Math.round(item.recall * 100) }), hint: t("settings.recall_hint"), tone: "good" };
+    }
     return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle", unread: "idle" }[item.state] };
   }
 
@@ -279,6 +282,8 @@
       }
       const remove = button("trash", t("shelf.remove_title", { title }), () => { asking = item.id; draw(); focusIn(item.id, "yes"); },
         { class: "button quiet bare remove", data: { focus: "remove" } });
+      const keeps = t(item.pinned ? "shelf.unpin" : "shelf.pin", { title });
+      const pin = button("pin", keeps, () => send("pin", { id: item.id, on: !item.pinned }), { class: `button quiet bare pin${item.pinned ? " on" : ""}`, title: keeps, aria: { label: t("shelf.pin", { title }), pressed: String(item.pinned) }, data: { focus: "pin" } });
       const about = button("list", t("shelf.about", { title }), () => Lectern.say("book", "open", item.id), { class: "button quiet bare about", data: { focus: "about" } });
       const read = button("open", t("shelf.open", { title }), () => Lectern.reader.open(item.id), { class: "button quiet bare open-book", data: { focus: "open" } });
       const size = item.tokens === null ? null : t("shelf.tokens", { size: Lectern.tokens(item.tokens), n: item.tokens });
@@ -290,7 +295,7 @@
             h("span", { class: "card-facts" }, item.author && h("span", { class: "card-author", title: item.author }, item.author),
               size && h("span", { class: "card-size" }, size)),
             h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
-              said.more && h("span", { class: "state-more" }, said.more)),
+              said.more && h("span", { class: "state-more", title: said.hint }, said.more)),
             (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, [said.chapter, said.speed].filter(Boolean).join(" · ")),
             item.upto !== null && item.upto !== undefined && h("span", { class: "card-guard" }, icon("eyeoff"), h("span", {}, Lectern.guardText(item.upto / Math.max(1, item.characters)))),
             item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
@@ -299,7 +304,7 @@
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
         item.error && item.state === "failed" && h("p", { class: "reason" }, item.error),
-        h("div", { class: "card-actions" }, remove, about, read, actions),
+        h("div", { class: "card-actions" }, remove, (item.state === "read" || item.pinned) && pin, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),
           h("span", { class: "confirm-actions" }, button(null, t("shelf.remove_yes"), () => { asking = null; undone = { id: item.id, title }; choose(seat.chosen.filter((id) => id !== item.id)); send("remove", { id: item.id }); },
@@ -364,6 +369,8 @@
       chooseOnly: (ids) => choose(ids),
       titles: () => new Map(items.map((item) => [item.id, item.title || item.filename])),
       pick: () => picker.click(),
+      pin: ({ id, on }) => send("pin", { id, on }),
+      again: () => send("choose"),
       find: () => { if (finder.hidden) return; box.focus(); box.select(); },
       draw,
       update(next) {

@@ -198,6 +198,7 @@
       title.setAttribute("aria-label", t("artefacts.rename"));
       area.placeholder = t("writing.placeholder");
       area.setAttribute("aria-label", t("writing.text"));
+      box.setAttribute("aria-label", draft.title || t("writing.heading"));
       cross.replaceChildren(button("close", t("dialog.close"), () => box.close()));
       const why = (one) => (Lectern.known("writing.why." + one.why) ? t("writing.why." + one.why) : words(tasks.find((each) => each.id === one.why)?.title) || one.why);
       tools.replaceChildren(...[

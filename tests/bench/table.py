@@ -146,6 +146,24 @@ def page_table() -> list[str]:
             f"{waited['answer']['count']} questions answered, {len(crowd['errors'])} errors; the first word in "
             f"{waited['first_word']['median']:.0f} s (worst {waited['first_word']['worst']:.0f} s)."
         )
+    if turned := latest("pageturn", "book"):
+        lines.append(
+            f"- Turning a page of the reader, over {len(turned)} books (`python -m tests.bench.pageturn`): "
+            f"{max(row['turn_ms'] for row in turned):.0f} ms at most in the median, "
+            f"{max(row['turn_p95_ms'] for row in turned):.0f} ms in the 95th percentile; a jump anywhere "
+            f"{max(row['jump_ms'] for row in turned):.0f} ms."
+        )
+    for row in latest("gaze", "model", "tokens")[-2:]:
+        lines.append(
+            f"- Telling where {row['model']} looks, behind {row['tokens']:,} tokens, adds {row['added']['shipped heads']:.1%} "
+            f"to a decoded token of {row['ms']['without']:.0f} ms (`python -m tests.bench.gaze`)."
+        )
+    if checked := rows.rows("quotes"):
+        row = checked[-1]
+        lines.append(
+            f"- Looking a quotation up in {row['characters']:,} characters: {row['exact']['median_ms']:.1f} ms where it is "
+            f"exact, {row['near']['median_ms']:.0f} ms where it is not (`python -m tests.bench.quotes`)."
+        )
     return [*lines, ""] if len(lines) > 2 else []
 
 

@@ -1,9 +1,10 @@
 """Takes a picture of every panel and state of the page: a real server, a real model, real books.
 
-    python -m tests.ui.screenshots [--out assets/screenshots] [--model NAME] [--books DIR] [--all]
+    python -m tests.ui.screenshots [--out assets/screenshots] [--model NAME] [--books DIR] [--only PART] [--all]
 
-Without --all each state at 1440 light in English and at 390 dark in Chinese, and the main ones in every width,
-appearance and language; with it, every state in all of them. Pictures have a palette of 255 colours.
+Each state in three: 1440 wide light English, 1024 dark English, 390 dark Chinese; the main ones in every width,
+appearance and language; with --all every state. Pictures have a palette of 255 colours. --only takes the parts of the
+walk whose name holds PART (with what they stand on). A part that fails is told, and the walk goes on.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
-from tests.ui.books import chapters_beyond, write_broken_pdf, write_letter, write_tale
+from tests.ui.books import chapters_beyond, write_broken_pdf, write_tale
 from tests.ui.conftest import CHROMIUM, FLAGS, ROOT, Server
 
 SIZES = {1440: 900, 1024: 768, 390: 844}
 FIRST = (1440, "light", "en")
-PAIR = [FIRST, (390, "dark", "zh")]
+THREE = [FIRST, (1024, "dark", "en"), (390, "dark", "zh")]
 EVERY = list(itertools.product(SIZES, ("light", "dark"), ("en", "zh")))
+COLOURS = 255
 SHARED = ROOT.parent / "shared"
-# on the shelf, the last one to be asked about; a paper is read in a minute, a novel is shown while it is read
-BOOKS = ("books/hong-lou-meng.txt", "books/pride-and-prejudice.pdf", "books/moby-dick-excerpt.epub", "books/kusamakura-preview.epub", "books/alice.txt", "papers/bitcoin.pdf")  # fmt: skip
-PAPER = "Bitcoin"
+PAPER = "papers/bitcoin.pdf"  # read in a minute
+NOVELS = ("books/hong-lou-meng.txt", "books/moby-dick-excerpt.epub", "books/kusamakura-preview.epub", "books/pride-and-prejudice.pdf", "books/alice.txt")  # fmt: skip
 QUESTION = "What problem does the paper solve? Quote the sentence that says it."
 AGAIN = "How are transactions ordered?"
 
@@ -42,20 +44,22 @@ class Camera:
         out.mkdir(parents=True, exist_ok=True)
 
     def take(self, state: str, *, every: bool = False, drawer: bool = False) -> None:
-        """One picture each; drawer: with the shelf open where it hides."""
-        for width, appearance, language in EVERY if every or self._everything else PAIR:
+        """drawer: with the shelf open where it hides."""
+        for width, appearance, language in EVERY if every or self._everything else THREE:
             self._dress(width, appearance, language)
-            if drawer and width <= 820:
+            open_ = drawer and width <= 820
+            if open_:
                 self._page.evaluate("Lectern.say('bar', 'showShelf')")
             self._page.wait_for_timeout(450)
             path = self._out / f"{state}-{width}-{appearance}-{language}.png"
             # what only a pixel's difference would tell apart needs no colour of its own
             picture = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
-            picture.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+            picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
             print(path, flush=True)
-            if drawer and width <= 820:
+            if open_:
                 self._page.evaluate("Lectern.say('bar', 'hideShelf')")
         self._dress(*FIRST)
+        self._page.wait_for_timeout(200)
 
     def _dress(self, width: int, appearance: str, language: str) -> None:
         self._page.set_viewport_size({"width": width, "height": SIZES[width]})
@@ -65,188 +69,348 @@ class Camera:
         )
 
 
-def card(page: Any, title: str) -> Any:
-    return page.locator(f".card:has-text({title!r})")
+class Walk:
+    """The way through the page. Every part leaves it as the next one wants it: nothing open, English, 1440 wide."""
 
+    def __init__(self, page: Any, camera: Camera, folder: Path, books: Path, model: str) -> None:
+        self.page, self.camera, self.folder, self.books, self.model = page, camera, folder, books, model
 
-def wait_for(page: Any, title: str, state: str, seconds: float = 600) -> None:
-    card(page, title).and_(page.locator(f'[data-state="{state}"]')).wait_for(timeout=seconds * 1000)
+    def card(self, title: str) -> Any:
+        return self.page.locator(f".card:has-text({title!r})").first
 
+    def wait_for(self, title: str, state: str, seconds: float = 600) -> None:
+        self.card(title).and_(self.page.locator(f'[data-state="{state}"]')).wait_for(timeout=seconds * 1000)
 
-def ask(page: Any, question: str, seen: Callable[[], None] | None = None) -> None:
-    turns = page.locator(".turn .turn-facts").count()
-    page.fill("#question", question)
-    page.keyboard.press("Enter")
-    if seen:
-        page.wait_for_function(
-            "() => (document.querySelector('[data-panel=live] .answer')?.innerText.length || 0) > 60"
+    def choose(self, *titles: str) -> None:
+        """A new conversation over these books."""
+        self.page.click(".new-thread")
+        while self.page.locator(".card input:checked").count():
+            self.page.locator(".card input:checked").first.click()
+        for title in titles:
+            self.card(title).get_by_role("checkbox").check()
+
+    def ask(self, question: str, seen: Callable[[], None] | None = None) -> None:
+        turns = self.page.locator(".turn .turn-facts").count()
+        self.page.fill("#question", question)
+        self.page.keyboard.press("Enter")
+        if seen:
+            self.page.wait_for_function(
+                "() => (document.querySelector('[data-panel=live] .answer')?.innerText.length || 0) > 60",
+                timeout=300_000,
+            )
+            seen()
+        told = "n => document.querySelectorAll('.turn .turn-facts').length > n"
+        self.page.wait_for_function(told, arg=turns, timeout=300_000)
+
+    def open(self, title: str) -> None:
+        """A book in the reader, its first screen drawn."""
+        self.page.evaluate(
+            "title => { Lectern.reader.open(Lectern.shelf.find((one) => one.title.includes(title)).id); }", title
         )
-        seen()
-    page.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length > n", arg=turns)
+        self.page.wait_for_function(
+            "title => document.querySelector('.reader-title')?.textContent.includes(title)", arg=title
+        )
+        self.page.wait_for_selector("[data-panel=reader].open:not(.loading)")
+        self.page.wait_for_timeout(1200)
+
+    def close(self) -> None:
+        self.page.evaluate(
+            "() => { Lectern.reader.close(); for (const one of document.querySelectorAll('dialog[open]')) one.close(); }"
+        )
+        self.page.evaluate("() => { const live = document.activeElement; if (live) live.blur(); }")
+
+    def select(self, text: str) -> None:
+        """Select a passage of the open book."""
+        self.page.evaluate(
+            """text => {
+                const walker = document.createTreeWalker(document.querySelector('.reader-flow'), NodeFilter.SHOW_TEXT);
+                for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+                    const at = node.data.indexOf(text);
+                    if (at >= 0) { getSelection().setBaseAndExtent(node, at, node, at + text.length); return; }
+                }
+            }""",
+            text,
+        )
+        self.page.wait_for_selector(".reader-menu:not([hidden])")
+
+    # the parts, in their order
+
+    def welcome(self) -> None:
+        self.page.wait_for_selector(".suggestions")
+        # short answers, the same each time
+        self.page.evaluate("Lectern.store.write('localStorage', 'sampling', {temperature: 0, max_tokens: 140})")
+        self.wait_for("Patient Reader", "read")
+        self.camera.take("welcome", every=True)
+
+    def empty(self) -> None:
+        card = self.card("Patient Reader")
+        card.hover()
+        card.get_by_role("button", name="Remove").click()
+        self.page.wait_for_selector(".confirm")
+        self.camera.take("removing", drawer=True)
+        card.get_by_role("button", name="Remove", exact=True).click()
+        self.page.wait_for_selector("[data-panel=shelf].empty")
+        self.camera.take("empty")
+        self.camera.take("empty-shelf", drawer=True)
+        self.page.locator("[data-panel=shelf]").get_by_role("button", name="Undo").click()
+        self.card("Patient Reader").wait_for()
+
+    def dropping(self) -> None:
+        self.page.evaluate(
+            """() => {
+                const carried = new DataTransfer();
+                carried.items.add(new File(['x'], 'book.epub'));
+                window.dispatchEvent(new DragEvent('dragenter', {dataTransfer: carried, bubbles: true}));
+            }"""
+        )
+        self.camera.take("dropping")
+        self.page.evaluate("window.dispatchEvent(new DragEvent('dragleave'))")
+
+    def paper(self) -> None:
+        """What everything else is asked of; and a file that is refused."""
+        self.choose("Patient Reader")
+        self.ask("What is the rule above the library’s door?")
+        self.page.set_input_files(
+            "#add-books", [str(self.books / PAPER), str(write_broken_pdf(self.folder / "scan.pdf"))]
+        )
+        self.wait_for("Bitcoin", "read")
+
+    def conversation(self) -> None:
+        self.choose("Bitcoin")
+        self.page.wait_for_selector(".context .ready")
+        self.camera.take("begin")
+        self.ask(QUESTION, lambda: self.camera.take("answering"))
+        self.ask(AGAIN)
+        self.camera.take("conversation", every=True)
+        if self.page.locator(".quote-mark").count():
+            self.page.locator(".quote-mark").first.scroll_into_view_if_needed()
+            self.page.locator(".quote-mark").first.click()
+            self.camera.take("quote")
+            self.page.keyboard.press("Escape")
+        step = self.page.locator(".turn").last.locator("[data-focus=gaze-after]")
+        if step.count():
+            step.click()
+            step.scroll_into_view_if_needed()
+            self.camera.take("gaze")
+        self.page.locator(".menu summary").click()
+        self.camera.take("export")
+        self.page.keyboard.press("Escape")
+        # versions of a question, and the question being edited
+        self.page.evaluate("Lectern.say('transcript', 'editLast')")
+        self.page.wait_for_selector(".edit-box")
+        self.camera.take("editing")
+        self.page.fill(".edit-box", "How are transactions ordered, in one sentence?")
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector(".turn:last-child .branches")
+        self.page.wait_for_selector(".turn:last-child .turn-facts", timeout=300_000)
+        self.camera.take("versions")
+
+    def passages(self) -> None:
+        """A book asked by its passages, and open beside the answer."""
+        self.add("alice.txt", "Alice")
+        self.choose("Alice")
+        self.page.locator('.modes input[value="reread"]').check()
+        self.ask("What did the Caterpillar tell Alice about the mushroom?")
+        self.page.locator('.modes input[value="auto"]').check()
+        place = self.page.locator(".gaze-places.passages button").first
+        place.scroll_into_view_if_needed()
+        self.camera.take("passages")
+        place.click()
+        self.page.wait_for_selector("[data-panel=reader].open:not(.loading)")
+        self.page.wait_for_timeout(1500)
+        self.camera.take("room", every=True)
+        self.close()
+
+    def add(self, name: str, title: str) -> None:
+        """Onto the shelf, and not read for now."""
+        if self.card(title).count():
+            return
+        path = next(one for one in (self.books / each for each in NOVELS) if one.name == name)
+        self.page.set_input_files("#add-books", str(path))
+        self.card(title).wait_for()
+        self.stop(title)
+
+    def stop(self, title: str) -> None:
+        self.page.wait_for_timeout(1500)
+        button = self.card(title).get_by_role("button", name="Stop")
+        if button.count():
+            button.click()
+            self.page.wait_for_timeout(500)
+
+    def reading(self) -> None:
+        self.add("pride-and-prejudice.pdf", "Pride")
+        self.add("moby-dick-excerpt.epub", "Moby")
+        for title in ("Moby", "Pride"):
+            button = self.card(title).locator("[data-focus=act]")
+            if button.count():
+                button.click()
+        self.page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
+        self.page.wait_for_timeout(6000)
+        self.camera.take("reading", drawer=True)
+        for title in ("Moby", "Pride"):
+            self.stop(title)
+        self.page.wait_for_selector(".card[data-state=stopped]")
+        self.camera.take("stopped", drawer=True)
+
+    def shelves(self) -> None:
+        self.page.fill("[data-panel=threads] .find-box", "transactions")
+        self.page.wait_for_selector(".thread mark")
+        self.camera.take("threads-found", drawer=True)
+        self.page.fill("[data-panel=threads] .find-box", "")
+        self.page.fill("[data-panel=shelf] .find-box", "honest")
+        self.page.wait_for_selector(".hit")
+        self.camera.take("search", drawer=True)
+        self.page.fill("[data-panel=shelf] .find-box", "")
+        self.page.wait_for_selector(".hits", state="hidden")
+        self.page.locator(".thread").last.hover()
+        self.page.locator(".thread").last.get_by_role("button", name="Delete").click()
+        self.page.wait_for_selector("[data-panel=threads] .undo button")
+        self.camera.take("deleted", drawer=True)
+        self.page.locator("[data-panel=threads]").get_by_role("button", name="Undo").click()
+
+    def text(self) -> None:
+        self.add("alice.txt", "Alice")
+        self.open("Alice")
+        self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 4000})")
+        self.page.wait_for_timeout(900)
+        self.camera.take("reader-text", every=True)
+        self.select("There was nothing so")
+        self.camera.take("reader-passage")
+        self.page.locator(".reader-menu .colour.green").click()
+        self.page.wait_for_selector("mark.noted.green")
+        self.select("hurried on")
+        self.page.locator(".reader-menu").get_by_role("button", name="Note").click()
+        self.page.wait_for_selector(".note-field")
+        self.page.keyboard.type("The clock again: who sets it?")
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_selector(".noted-words")
+        self.camera.take("reader-notes")
+        self.page.locator("[data-pane=contents]").click()
+        self.camera.take("reader-contents")
+        self.page.locator("[data-pane=look_up]").click()
+        self.page.fill(".reader-pane .find-box", "rabbit")
+        self.page.wait_for_selector(".reader-pane .hit")
+        self.camera.take("reader-search")
+        self.page.locator(".reader-pane").get_by_role("button", name="Close").click()
+        self.page.locator(".guard-set").click()
+        self.page.wait_for_selector(".reader-guard button")
+        self.camera.take("reader-guard")
+        self.page.locator(".reader-guard button").last.click()
+        self.page.locator(".reader-bar > button").last.click()
+        self.page.locator(".type-option.sepia").click()
+        self.camera.take("reader-type")
+        self.page.locator(".type-option.page").click()
+        self.close()
+
+    def pages(self) -> None:
+        self.open("Bitcoin")
+        self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 9000})")
+        self.page.wait_for_timeout(3000)
+        self.camera.take("reader-pages")
+        self.close()
+
+    def epub(self) -> None:
+        self.add("moby-dick-excerpt.epub", "Moby")
+        self.open("Moby")
+        self.page.keyboard.press("PageDown")
+        self.page.wait_for_timeout(800)
+        self.camera.take("reader-epub")
+        self.close()
+
+    def vertical(self) -> None:
+        self.add("kusamakura-preview.epub", "草枕")
+        self.open("草枕")
+        self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 1500})")
+        self.page.wait_for_timeout(1500)
+        self.camera.take("reader-vertical")
+        self.close()
+
+    def chinese(self) -> None:
+        self.add("hong-lou-meng.txt", "红楼梦")
+        self.open("红楼梦")
+        self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 9000})")
+        self.page.wait_for_timeout(1500)
+        self.camera.take("reader-chinese", every=True)
+        self.close()
+
+    def book(self) -> None:
+        self.add("alice.txt", "Alice")
+        self.card("Alice").locator(".about").click()
+        self.page.wait_for_selector("dialog.book-dialog[open] .book-row")
+        self.camera.take("book")
+        self.close()
+
+    def settings(self) -> None:
+        for section in ("model", "answers", "reading", "storage", "look", "privacy"):
+            self.page.evaluate("name => Lectern.say('settings', 'show', name)", section)
+            self.page.wait_for_timeout(1500)
+            self.camera.take(f"settings-{section}")
+            self.close()
+        self.page.evaluate("Lectern.say('keys', 'show')")
+        self.camera.take("keys")
+        self.close()
+
+    def making(self) -> None:
+        self.choose("Bitcoin")
+        self.page.locator("[data-panel=artefacts]").get_by_role("button", name="Make").click()
+        self.page.click("[data-template=timeline]")
+        self.page.wait_for_selector(".artefact-form")
+        self.camera.take("artefact-template")
+        self.page.click("[data-template=glossary]")
+        self.page.fill(".artefact-form [name=parts]", "2")
+        self.page.locator(".artefact-form").get_by_role("button", name="Make it").click()
+        self.page.wait_for_selector(".artefact-progress")
+        self.camera.take("artefact-making")
+        self.page.wait_for_selector("[data-do=again]", timeout=400_000)
+        self.camera.take("artefact")
+        self.close()
+        self.camera.take("artefact-list", drawer=True)
+
+    def writing(self) -> None:
+        self.page.locator("[data-panel=writing]").get_by_role("button", name="Write").click()
+        self.page.wait_for_selector("dialog.draft[open] .draft-text")
+        self.page.fill(
+            ".draft-text",
+            "The ledger\n\nNobody in the village trusted the bank, so they wrote every debt on the wall of the mill, where all could read it.",
+        )
+        self.page.locator(".artefact-rename:visible").fill("The ledger on the wall")
+        self.page.keyboard.press("Enter")
+        self.page.locator(".draft-text").focus()
+        self.page.keyboard.press("Control+End")
+        self.page.click("[data-do=write]")
+        self.page.wait_for_selector("[data-option]", timeout=300_000)
+        self.page.wait_for_selector(".option.live", state="detached", timeout=300_000)
+        self.camera.take("writing")
+        self.close()
+
+    def several(self) -> None:
+        """Several books; how they are opened; and too many."""
+        self.choose("Bitcoin", "Patient Reader")
+        self.page.wait_for_selector(".context strong:has-text('2 books')")
+        self.page.wait_for_selector("button.context-text")
+        self.page.click("button.context-text")
+        self.camera.take("meter")
+        self.page.click("#quick")
+        self.page.wait_for_selector(".context .ready")
+        self.camera.take("quick")
+        self.page.click("#quick")
+        huge = write_tale(self.folder / "huge.txt", chapters=chapters_beyond(self.model), title="The Keeper's Log")
+        self.page.set_input_files("#add-books", [str(huge)])
+        self.card("Keeper").wait_for(timeout=300_000)
+        self.card("Keeper").get_by_role("checkbox").check()
+        self.page.locator('.modes input[value="whole"]').check()
+        self.page.wait_for_selector(".context.over", timeout=300_000)
+        # its reading is refused as well, once its tokens are counted
+        self.wait_for("Keeper", "failed")
+        self.camera.take("too-much")
+        self.camera.take("failed", drawer=True)
+        self.page.locator('.modes input[value="auto"]').check()
+        self.page.click("button.context-text")
 
 
-def read(page: Any, camera: Camera, title: str, state: str) -> None:
-    """A book open in the reader, where the shelf has it by now."""
-    found = "title => Lectern.shelf.find((one) => one.title.includes(title))?.id ?? null"
-    id = page.evaluate(found, title)
-    if id is None:
-        return
-    page.evaluate("id => { Lectern.reader.open(id); }", id)
-    page.wait_for_selector("[data-panel=reader].open:not(.loading)")
-    page.wait_for_timeout(2500)
-    camera.take(f"reader-{state}", every=state == "text")
-    page.evaluate("() => { Lectern.reader.close(); }")
-    page.wait_for_selector("[data-panel=reader]:not(.open)", state="attached")
-
-
-def walk(page: Any, camera: Camera, folder: Path, books: list[Path], model: str) -> None:
-    page.wait_for_selector(".suggestions")
-    # short answers, the same each time
-    page.evaluate("Lectern.store.write('localStorage', 'sampling', {temperature: 0, max_tokens: 140})")
-    wait_for(page, "Patient Reader", "read")
-    camera.take("welcome", every=True)
-    camera.take("welcome-shelf", drawer=True)
-    ask(page, "What is the rule above the library’s door?")
-
-    # while they are read: one, the others waiting, and a file that was refused
-    paper = books[-1]
-    page.set_input_files("#add-books", [str(paper), str(write_broken_pdf(folder / "scan.pdf"))])
-    wait_for(page, PAPER, "read")
-    page.set_input_files("#add-books", [str(path) for path in books[:-1]])
-    page.click(".new-thread")
-    while page.locator(".card input:checked").count():
-        page.locator(".card input:checked").first.click()
-    card(page, PAPER).get_by_role("checkbox").check()
-    page.wait_for_selector(".context .ready")
-    camera.take("begin")
-    ask(page, QUESTION, lambda: camera.take("answering"))
-    ask(page, AGAIN)
-    camera.take("conversation", every=True)
-    if page.locator(".quote-mark").count():
-        page.locator(".quote-mark").first.click()
-        camera.take("quote")
-        page.keyboard.press("Escape")
-    read_it_oneself(page, camera, folder)
-
-    for title, state in (("Alice", "text"), (PAPER, "pages"), ("草枕", "vertical"), ("红楼梦", "chinese")):
-        read(page, camera, title, state)
-
-    page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
-    camera.take("reading", drawer=True)
-    for stop in (
-        page.locator(".card[data-state=waiting], .card[data-state=reading]").get_by_role("button", name="Stop").all()
-    ):
-        stop.click()
-    page.wait_for_selector(".card[data-state=stopped]")
-    camera.take("stopped", drawer=True)
-
-    # versions of a question, and the question being edited
-    page.evaluate("Lectern.say('transcript', 'editLast')")
-    page.wait_for_selector(".edit-box")
-    camera.take("editing")
-    page.fill(".edit-box", "How are transactions ordered, in one sentence?")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".turn:last-child .branches")
-    page.wait_for_selector(".turn:last-child .turn-facts")
-    camera.take("versions")
-
-    page.fill("[data-panel=threads] .find-box", "transactions")
-    page.wait_for_selector(".thread mark")
-    camera.take("threads-found", drawer=True)
-    page.fill("[data-panel=threads] .find-box", "")
-    page.fill("[data-panel=shelf] .find-box", "honest")
-    page.wait_for_selector(".hit")
-    camera.take("search", drawer=True)
-    page.fill("[data-panel=shelf] .find-box", "")
-
-    # several books, and too many
-    page.click(".new-thread")
-    for title in ("Alice", "Pride", PAPER):
-        if not card(page, title).first.get_by_role("checkbox").is_checked():
-            card(page, title).first.get_by_role("checkbox").check()
-    page.wait_for_selector(".context .takes")
-    page.click("button.context-text")
-    camera.take("meter")
-    huge = write_tale(folder / "huge.txt", chapters=chapters_beyond(model), title="The Keeper's Complete Log")
-    page.set_input_files("#add-books", [str(huge)])
-    card(page, "Complete Log").wait_for(timeout=300_000)
-    card(page, "Complete Log").get_by_role("checkbox").check()
-    page.locator('.modes input[value="whole"]').check()
-    page.wait_for_selector(".context.over", timeout=300_000)
-    # its reading is refused as well, once its tokens are counted
-    wait_for(page, "Complete Log", "failed")
-    camera.take("too-much")
-    page.locator('.modes input[value="auto"]').check()
-    page.click("button.context-text")
-    page.locator(".thread").last.hover()
-    page.locator(".thread").last.get_by_role("button", name="Delete").click()
-    page.wait_for_selector("[data-panel=threads] .undo button")
-    camera.take("deleted", drawer=True)
-
-    for section in ("model", "answers", "reading", "storage", "look", "privacy"):
-        page.evaluate("name => Lectern.say('settings', 'show', name)", section)
-        page.wait_for_timeout(1500)
-        camera.take(f"settings-{section}", every=section == "model")
-        page.keyboard.press("Escape")
-    page.evaluate("Lectern.say('keys', 'show')")
-    camera.take("keys")
-    page.keyboard.press("Escape")
-
-
-def select(page: Any, text: str) -> None:
-    """Select a passage of the open book."""
-    page.evaluate(
-        """text => {
-            const walker = document.createTreeWalker(document.querySelector('.reader-flow'), NodeFilter.SHOW_TEXT);
-            for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-                const at = node.data.indexOf(text);
-                if (at >= 0) { getSelection().setBaseAndExtent(node, at, node, at + text.length); return; }
-            }
-        }""",
-        text,
-    )
-    page.wait_for_selector(".reader-menu:not([hidden])")
-
-
-def read_it_oneself(page: Any, camera: Camera, folder: Path) -> None:
-    """The reader: a passage selected, notes, the guard, contents, pages of a PDF, lines from top to bottom."""
-    card(page, "Marrow Point").locator(".open-book").click()
-    page.wait_for_selector(".reader-flow [data-at]")
-    select(page, "gulls on every stone. The brass key lay under the blue stone")
-    camera.take("reader-passage", every=True)
-    page.locator(".reader-menu .colour.green").click()
-    page.wait_for_selector("mark.noted.green")
-    select(page, "fog from the north")
-    page.locator(".reader-menu button:has(svg):nth-child(2)").nth(1).click()
-    page.wait_for_selector(".note-field")
-    page.keyboard.type("Always fog. Is it the same night?")
-    page.keyboard.press("Control+Enter")
-    page.wait_for_selector(".noted-words")
-    camera.take("reader-notes")
-    page.keyboard.press("Escape")
-    page.locator(".guard-set").click()
-    page.wait_for_selector(".card-guard")
-    page.locator("[data-pane=contents]").click()
-    camera.take("reader-guard", every=True)
-    page.keyboard.press("Escape")
-    page.locator(".reader-guard button").last.click()
-    page.locator(".reader-bar > button").last.click()
-    page.locator(".type-option.sepia").click()
-    camera.take("reader-type")
-    page.locator(".type-option.page").click()
-    card(page, "海角灯塔").locator(".open-book").click()
-    page.wait_for_function("document.querySelector('.reader-title').textContent.includes('灯塔')")
-    page.locator(".reader-bar > button").last.click()
-    page.locator(".type-option.down").click()
-    page.keyboard.press("Escape")
-    camera.take("reader-vertical")
-    letter = write_letter(folder / "letter.pdf")
-    page.set_input_files("#add-books", [str(letter)])
-    wait_for(page, "letter", "read")
-    card(page, "letter").locator(".open-book").click()
-    page.wait_for_selector(".reader-page img")
-    camera.take("reader-pages")
-    page.locator(".reader-bar > button").first.click()
+PARTS = ("welcome", "empty", "dropping", "paper", "conversation", "passages", "text", "pages", "epub", "vertical", "chinese", "book", "settings", "making", "writing", "reading", "shelves", "several")  # fmt: skip
+# what the others stand on
+FIRST_PARTS = ("welcome", "paper")
 
 
 def main() -> None:
@@ -254,27 +418,38 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--books", type=Path, default=SHARED)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", choices=PARTS)
     parser.add_argument("--all", action="store_true", dest="everything")
     options = parser.parse_args()
-    books = [options.books / name for name in BOOKS if (options.books / name).is_file()]
-    if not books or books[-1].name != Path(BOOKS[-1]).name:
-        parser.error(f"there is no {BOOKS[-1]} in {options.books}; say where the books are with --books")
+    missing = [name for name in (PAPER, *NOVELS) if not (options.books / name).is_file()]
+    if missing:
+        parser.error(f"there is no {missing[0]} in {options.books}; say where the books are with --books")
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server(home=Path(folder) / "home", model=options.model, environ={"LECTERN_WELCOME": "on"})
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-GB")
-            page.set_default_timeout(300_000)
+            page.set_default_timeout(60_000)
             page.goto(server.url)
-            try:
-                walk(page, Camera(page, options.out, everything=options.everything), Path(folder), books, options.model)
-            except Exception:
-                page.screenshot(path=str(Path(tempfile.gettempdir()) / "lectern-screenshots-failed.png"))
-                raise
+            camera = Camera(page, options.out, everything=options.everything)
+            walk = Walk(page, camera, Path(folder), options.books, options.model)
+            for part in PARTS:
+                if options.only and part not in (*options.only, *FIRST_PARTS):
+                    continue
+                try:
+                    getattr(walk, part)()
+                except Error as error:
+                    failed.append(part)
+                    print(f"{part}: {error}", file=sys.stderr, flush=True)
+                    page.screenshot(path=str(Path(tempfile.gettempdir()) / f"lectern-{part}-failed.png"))
+                    walk.close()
             browser.close()
         finally:
             server.stop()
+    if failed:
+        sys.exit(f"these parts failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -343,3 +343,37 @@ def test_visitors_of_a_space_see_their_own_shelf_only(desk: Desk, book: int) -> 
     assert acts.tick(visitor)["shelf"]["items"] == []
     assert acts.stop_reading(visitor, {"id": book})["notes"]["name"] == "DocumentNotFound"
     assert desk.shelf(LOCAL)[0].state == "waiting"
+
+
+def test_a_card_says_how_well_a_book_was_read_and_is_pinned(acts: Acts, desk: Desk, book: int) -> None:
+    item = acts.changed(Seat())["shelf"]["items"][0]
+    assert item["recall"] is None and item["pinned"] is False
+    identity = desk.model().identity
+    told = {"policy": "block", "recall": "0.9731"}
+    for complete in (False, True):
+        desk.library.save_reading(
+            book, identity, done=5, total=5, complete=complete, seconds=1.0, provenance=told if complete else None
+        )
+    item = acts.pin(Seat(), {"id": book, "on": True})["shelf"]["items"][0]
+    assert item["recall"] == 0.9731 and item["pinned"] is True
+    assert acts.pin(Seat(), {"id": book, "on": False})["shelf"]["items"][0]["pinned"] is False
+    assert acts.pin(Seat(), {"id": book + 1, "on": True})["notes"]["name"] == "DocumentNotFound"
+
+
+def test_books_are_taken_as_read_alone_where_the_reader_wants_it(
+    acts: Acts, desk: Desk, working: Machine, book: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.txt"
+    path.write_text("Another tale of some length. " * 200, encoding="utf-8")
+    other = desk.add(LOCAL, path, "other.txt").document.id
+    chosen = (book, other)
+    _, seat, job = ask(acts, Seat(chosen=chosen, quick=True), "Both?")
+    list(acts.follow(seat, TAB, job))
+    said = acts.commit(Seat(thread=seat.thread, chosen=chosen, quick=True))
+    assert said["transcript"]["quick"] and said["transcript"]["turns"][0]["reading"]["quick"]
+    assert said["transcript"]["turns"][0]["reading"]["mode"] == "whole"
+    # another tab takes the choice over with the conversation, and what is left to read depends on it
+    assert acts.open(Seat(thread=seat.thread), OTHER)["composer"]["quick"]
+    until(lambda: all(item["state"] == "read" for item in acts.changed(Seat())["shelf"]["items"]), "nothing was read")
+    kept = [acts.choose(Seat(chosen=chosen, quick=quick))["composer"]["to_read"] for quick in (True, False)]
+    assert kept[0] < kept[1]

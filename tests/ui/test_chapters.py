@@ -145,3 +145,13 @@ def test_the_dialog(serve: Callable[..., Any], visit: Callable[..., Any], tmp_pa
     page.keyboard.press("Escape")
     page.wait_for_selector(".book-dialog", state="hidden")
     assert watch.faults == []
+
+
+def test_a_book_is_put_into_collections(panel: Chapters, desk: Desk) -> None:
+    assert panel.save({"id": 1, "tags": "Lamps，  To   read, Lamps"}) == {"saved": True}
+    told = panel.look({"id": 1})
+    assert (told["tags"], told["collections"]) == ("Lamps, To read", ["Lamps", "To read"])
+    assert panel.save({"id": 1, "tags": "Lamps"}) == {"saved": True}
+    assert desk.shelf(LOCAL)[0].tags == ("Lamps",)
+    assert panel.save({"id": 1, "tags": "x" * 80})["note"]["name"] == "TagInvalid"
+    assert desk.shelf(LOCAL)[0].tags == ("Lamps",)

@@ -163,3 +163,133 @@ def test_the_meter_shows_every_book_and_leaves_one_out(page: tuple[Any, Watch], 
     at.get_by_role("button", name="Leave out “A Handbook for Keepers”").click()
     at.wait_for_selector(".context strong:has-text('2 books')")
     assert not at.locator(".card:has-text('Handbook')").get_by_role("checkbox").is_checked()
+
+
+def test_a_second_tab_sees_the_answer_grow(page: tuple[Any, Watch], books: list[str], room: Server) -> None:
+    at, watch = page
+    begin(at, books)
+    at.fill("#question", "Tell it all (say 20000)")
+    at.keyboard.press("Enter")
+    grown = "() => document.querySelector('[data-panel=live].active .answer')?.innerText.length > 50"
+    at.wait_for_function(grown)
+    other = at.context.new_page()
+    watch.over(other)
+    other.goto(room.url)
+    other.wait_for_function(grown)
+    # stopped in one, it ends in both
+    other.focus("#question")
+    other.keyboard.press("Escape")
+    for tab in (at, other):
+        tab.wait_for_selector(".turn .turn-facts:has-text('stopped by you')")
+    assert other.locator(".turn .answer").last.inner_text() == at.locator(".turn .answer").last.inner_text()
+    with watch.leaving():
+        other.close()
+
+
+def test_settings_are_changed_and_kept(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, watch = page
+    begin(at, books)
+    at.locator("body").press(",")
+    at.wait_for_selector("dialog.settings[open] .offer")
+    # arrows go from section to section
+    at.keyboard.press("ArrowDown")
+    at.get_by_role("group", name="Manner").get_by_role("button", name="Exact").click()
+    assert at.evaluate("Lectern.sampling()") == {"temperature": 0}
+    at.get_by_role("tab", name="Storage").click()
+    at.get_by_label("Kept readings may take (GB)").fill("25")
+    at.keyboard.press("Enter")
+    at.get_by_role("tab", name="Language and look").click()
+    at.get_by_role("button", name="Dark").click()
+    at.get_by_role("button", name="Large").click()
+    at.get_by_role("button", name="中文").click()
+    at.get_by_role("tab", name="隐私").click()
+    assert re.search(r"\d", at.locator(".verdict.good").inner_text())
+    at.keyboard.press("Escape")
+    assert at.locator("dialog[open]").count() == 0
+    with watch.leaving():
+        at.reload()
+        at.wait_for_selector(".card")
+    root = at.locator("html")
+    assert [root.get_attribute(name) for name in ("lang", "data-appearance", "data-size")] == ["zh", "dark", "large"]
+    assert at.evaluate("Lectern.sampling()") == {"temperature": 0}
+    at.get_by_role("button", name="Show in English").click()
+    at.get_by_role("button", name="Settings").click()
+    at.get_by_role("tab", name="Storage").click()
+    budget = at.get_by_label("Kept readings may take (GB)")
+    assert budget.input_value() == "25"
+    budget.fill("")
+    at.keyboard.press("Enter")
+    at.wait_for_function("() => document.querySelector('#set-budget').value === ''")
+
+
+FOCUSED = """() => {
+    const one = document.activeElement;
+    if (!one || one === document.body) return null;
+    const frame = one.closest('.question-box, .modes label') || one;
+    const seen = [one, frame].some((each) => getComputedStyle(each).outlineStyle !== 'none') || getComputedStyle(frame).boxShadow !== 'none';
+    const name = one.getAttribute('aria-label') || one.innerText || one.labels?.[0]?.innerText || one.placeholder || one.title;
+    return [name, seen, one.outerHTML.slice(0, 120)];
+}"""
+
+
+def test_everything_is_reached_by_keys(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    ask(at, "First?")
+    at.evaluate("document.activeElement.blur()")
+    at.keyboard.press("?")
+    at.wait_for_selector("dialog.keys[open] kbd")
+    at.keyboard.press("Escape")
+    # letters do nothing where one writes
+    at.keyboard.press("/")
+    at.keyboard.type("no?n")
+    assert at.input_value("#question") == "no?n" and at.locator("dialog[open]").count() == 0
+    at.fill("#question", "")
+    # each control has a visible focus and a name, in the order of the page
+    at.evaluate("document.activeElement.blur()")
+    names: list[str] = []
+    for _ in range(90):
+        at.keyboard.press("Tab")
+        said = at.evaluate(FOCUSED)
+        if said is None:
+            break
+        assert said[0] and said[1], said
+        names.append(said[0])
+    assert {"Settings", "Edit the question", "Your question"} <= set(names)
+    # a book is opened, turned and closed
+    at.evaluate("document.activeElement.blur()")
+    at.keyboard.press("o")
+    at.wait_for_selector("[data-panel=reader].open:not(.loading) .reader-scroll:focus")
+    at.keyboard.press("Space")
+    at.wait_for_function("() => document.querySelector('.reader-scroll').scrollTop > 0")
+    at.keyboard.press("Escape")
+    at.wait_for_selector("[data-panel=reader]:not(.open)", state="attached")
+    at.keyboard.press("n")
+    at.wait_for_selector("[data-panel=transcript].blank")
+
+
+def test_a_reading_is_pinned_and_books_are_taken_as_read_alone(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, watch = page
+    begin(at, books)
+    pin = at.locator(".card:has-text('Handbook') .pin")
+    at.locator(".card:has-text('Handbook')").hover()
+    pin.click()
+    at.wait_for_selector(".card:has-text('Handbook') .pin.on")
+    assert at.locator("#quick").count() == 0
+    at.locator(".card:has-text('Handbook')").get_by_role("checkbox").check()
+    lever = at.get_by_role("switch", name="Quick")
+    lever.click()
+    assert lever.get_attribute("aria-checked") == "true"
+    assert "not seen one another" in at.locator("#quick-cost").inner_text()
+    # each was read alone: nothing is left to read
+    at.wait_for_selector(".context .ready")
+    ask(at, "Both?")
+    at.wait_for_selector(".gaze-mode:has-text('each book as read alone')")
+    with watch.leaving():
+        at.reload()
+        at.wait_for_selector("#quick[aria-checked=true]")
+    at.click("#quick")
+    at.wait_for_selector(".context .takes")
+    at.locator(".card:has-text('Handbook')").hover()
+    at.locator(".card:has-text('Handbook') .pin").click()
+    at.wait_for_selector(".card:has-text('Handbook') .pin:not(.on)")

@@ -113,11 +113,18 @@ class PlainEngine:
 
     def _pages(self, prompt: Prompt) -> list[tuple[bytes, int]]:
         key, pages = hashlib.sha256(self.name.encode()), []
+        opening, composed = None, False
         for segment in prompt.segments:
+            if segment.alone and opening is not None:
+                # as it was read alone: what stands before it does not count
+                key, composed = opening.copy(), True
+            elif composed:
+                key.update(b"composed")
             for start in range(0, len(segment.ids), PAGE_TOKENS):
                 page = segment.ids[start : start + PAGE_TOKENS]
                 key.update(page.tobytes())
                 pages.append((key.digest(), len(page)))
+            opening = opening or key.copy()
         return pages
 
     def kept(self, prompt: Prompt) -> int:
