@@ -75,8 +75,9 @@ class Chapters:
         return {"note": note("note.no_place", {"text": str(said.get("text"))[:80]}, kind="error")}
 
     def save(self, said: Payload) -> Payload:
-        """Said {"visitor", "id"} and of "title", "authors", "year", "language", "identifiers", "tags" (with commas), "encoding" what
-        was changed, "chapters" as a list, or None for those that were found. Returns {"saved"} and a "note" to tell."""
+        """Said {"visitor", "id"} and of "title", "authors", "year", "language", "identifiers", "tags" (with commas
+        between them) and "encoding" what was changed, "chapters" as a list, or None for those that were found. Returns
+        {"saved"} and a "note" to tell."""
         owner, id = self._who(said)
         if owner is None or id is None:
             return {}

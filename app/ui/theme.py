@@ -16,7 +16,7 @@ from app.documents.parse import FILE_LIMIT
 from app.reading import welcome
 from app.ui.download import FORMATS as EXPORTS
 from app.ui.settings import defaults
-from app.ui.strings import tables
+from app.ui.strings import sayings, tables
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -82,6 +82,7 @@ def theme() -> gr.themes.Base:
 def head(settings: Settings) -> str:
     given = {
         "strings": tables(),
+        "sayings": sayings(),
         "language": settings.language,
         "limit": FILE_LIMIT,
         "suffixes": sorted(SUFFIXES),

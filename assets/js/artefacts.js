@@ -273,9 +273,9 @@
         parts.push(h("div", { class: "artefact-progress", role: "status" }, h("p", {}, all ? t("artefacts.progress", { done, all }) : t("artefacts.planning"), shown.running && h("span", { class: "fine" }, " · " + shown.running)),
           h("div", { class: "bar" + (all ? "" : " unsure") }, h("span", { style: all ? { width: (100 * done) / all + "%" } : {} })), button("stop", t("artefacts.stop"), () => act("stop"), { text: t("artefacts.stop"), "data-do": "stop" })));
       } else if (shown.state === "stopped" || (shown.state === "failed" && shown.made_by === "model")) {
-        parts.push(h("div", { class: "artefact-progress", role: "status" }, h("p", {}, shown.state === "stopped" ? t("artefacts.stopped", { done, all }) : shown.error || t("artefacts.state.failed")),
+        parts.push(h("div", { class: "artefact-progress", role: "status" }, h("p", {}, shown.state === "stopped" ? t("artefacts.stopped", { done, all }) : shown.error ? Lectern.said(shown.error) : t("artefacts.state.failed")),
           button("play", t("artefacts.go_on"), () => act("go_on"), { text: t(shown.state === "stopped" ? "artefacts.go_on" : "artefacts.try_again"), "data-do": "go_on" }),
-          shown.failed.map((one) => h("p", { class: "fine" }, `${one.number}. ${one.title} ${one.error || ""} `, button("again", t("artefacts.try_part"), () => act("step", { step: one.id }), { text: t("artefacts.try_part") })))));
+          shown.failed.map((one) => h("p", { class: "fine" }, `${one.number}. ${one.title} ${Lectern.said(one.error || "")} `, button("again", t("artefacts.try_part"), () => act("step", { step: one.id }), { text: t("artefacts.try_part") })))));
       }
       if (shown.partial && shown.items.length) parts.push(h("p", { class: "fine" }, t("artefacts.partial")));
       return parts;

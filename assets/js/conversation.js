@@ -63,7 +63,7 @@
         turn.html && answer,
         turn.html && Lectern.gaze(turn.reading, turn.gaze, answer),
         !turn.html && !turn.error && !turn.running && h("p", { class: "unanswered" }, t(turn.finish === "stopped" ? "turn.stopped_before" : "turn.none")),
-        turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, turn.error)),
+        turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, Lectern.said(turn.error))),
         !turn.running && h("footer", { class: "turn-facts" }, h("span", {}, facts(turn)), h("span", { class: "turn-actions" }, actions)));
     }
 

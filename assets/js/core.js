@@ -46,6 +46,24 @@
       return typeof values[name] === "number" ? number(values[name]) : String(values[name]);
     });
   }
+
+  // what the program says of an error, in the language of the page where its words are known there
+  const forms = new Map();
+  function sayings() {
+    if (!forms.has(language)) {
+      const plain = (text) => text.replace(/[.*+?^$()|[\]\\]/g, "\\$&");
+      forms.set(language, Object.entries(given.sayings[language] || {}).map(([from, to]) =>
+        [new RegExp("^" + plain(from).replace(/\{(\w+)\}/g, "(?<$1>[^]+?)") + "$", "i"), to]));
+    }
+    return forms.get(language);
+  }
+  function said(text) {
+    for (const [form, to] of sayings()) {
+      const found = form.exec(text);
+      if (found) return to.replace(/\{(\w+)\}/g, (whole, name) => said(found.groups[name]));
+    }
+    return text;
+  }
   const known = (key) => lookup(key) !== undefined;
   const number = (value, options) => new Intl.NumberFormat(locale(), options).format(value);
   const list = (items, type = "conjunction") => new Intl.ListFormat(language, { type }).format(items);
@@ -235,7 +253,7 @@
   systemDark.addEventListener("change", paint);
 
   window.Lectern = {
-    given, store, seat, t, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, ask, download, arrived, welcome,
+    given, store, seat, t, said, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, ask, download, arrived, welcome,
     panel: (name, make) => panels.set(name, make),
     language: () => language,
     setLanguage(name) {

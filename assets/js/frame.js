@@ -63,7 +63,7 @@
 
     function pending() {
       if (value.problem) {
-        return [h("p", { class: "model-problem", role: "alert" }, icon("warning"), h("span", {}, h("strong", {}, t("model.problem", { name: value.name })), " ", value.problem))];
+        return [h("p", { class: "model-problem", role: "alert" }, icon("warning"), h("span", {}, h("strong", {}, t("model.problem", { name: value.name })), " ", Lectern.said(value.problem)))];
       }
       const { done, total, text } = value.preparing;
       const share = total ? done / total : null;
@@ -102,7 +102,7 @@
   // in the reader's language where the error is known by name, in its own words where it is not
   Lectern.noteText = (note) => {
     const key = note.name ? "error." + note.name : note.key;
-    return key && Lectern.known(key) ? t(key, note.values || {}) : note.text || "";
+    return key && Lectern.known(key) ? t(key, note.values || {}) : Lectern.said(note.text || "");
   };
 
   Lectern.panel("notes", (root) => {

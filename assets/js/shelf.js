@@ -303,7 +303,7 @@
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
-        item.error && item.state === "failed" && h("p", { class: "reason" }, item.error),
+        item.error && item.state === "failed" && h("p", { class: "reason" }, Lectern.said(item.error)),
         h("div", { class: "card-actions" }, remove, (item.state === "read" || item.pinned) && pin, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),
@@ -322,7 +322,7 @@
             h("span", { class: "state bad" }, t("shelf.refused")))),
         h("div", { class: "card-actions" }, button("close", t("shelf.dismiss", { title: refusal.filename }), () => send("dismiss", { id: refusal.id }),
           { data: { focus: "remove" } })),
-        h("p", { class: "reason" }, refusal.error));
+        h("p", { class: "reason" }, Lectern.said(refusal.error)));
     }
 
     function coming({ name }) {

@@ -190,6 +190,8 @@ class Walk:
         page.wait_for_timeout(100)
         self.look("phone, shelf")
         page.evaluate("Lectern.setLanguage('zh')")
+        # what the program says of a file too
+        assert "已损坏或不完整（文件在结尾之前中断）" in page.locator(".card.refused .reason").inner_text()
         self.look("phone, shelf, Chinese")
 
 

@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from app import errors
 from app.errors import LecternError
-from app.ui.strings import LANGUAGES, tables
+from app.reading.making import errors as making
+from app.reading.writing import errors as writing
+from app.ui.strings import LANGUAGES, sayings, tables
 from app.ui.theme import ASSETS, SCRIPTS
+from engine import errors as engine
 
 SCRIPT = "\n".join((ASSETS / "js" / name).read_text(encoding="utf-8") for name in SCRIPTS)
 # keys put together at run time, by their beginnings
@@ -79,6 +85,75 @@ def test_no_text_stands_in_a_script() -> None:
         code = re.sub(r"//.*", "", line)
         for text in re.findall(r'h\("\w+", \{[^}]*\}, "([^"]+)"\)', code):
             assert text == "Lectern", line
+
+
+SAID = [
+    errors.DocumentUnreadable("a.pdf", "Permission denied"),
+    errors.DocumentEmpty("a.pdf"),
+    errors.DocumentTooLarge("a.pdf", 3 * 2**30, 2**30),
+    errors.DocumentTypeUnknown("a.xyz", ["TXT", "PDF"]),
+    errors.DocumentEncrypted("a.pdf"),
+    errors.DocumentDamaged("a.pdf", "it breaks off before its end"),
+    errors.DocumentWithoutText("a.pdf", 1),
+    errors.DocumentWithoutText("a.pdf", 1200),
+    errors.DocumentWithoutText("a.pdf", 12, True),
+    errors.DocumentWithoutText("a.djvu", 12),
+    errors.DocumentNotText("a.txt"),
+    errors.EncodingWrong("a.txt", "gb18030", 1200),
+    errors.EncodingPointless("a.pdf"),
+    errors.ParserFailed("a.pdf", "reading it took longer than 60 seconds"),
+    errors.SourceRefused("http://a", "it is not public"),
+    errors.SourceFailed("http://a", "404"),
+    errors.TagInvalid("a" * 61, 60),
+    *(
+        errors.RoomExceeded(900_000, 32_768, reason, books)
+        for reason in ("model", "memory", "disk", "budget")
+        for books in ([], [("A", 900_000)], [("A", 880_000), ("B", 20_000)], [("A", 450_000), ("B", 450_000)])
+    ),
+    engine.CheckpointNotFound("a", ["the hub"]),
+    engine.CheckpointUnsupported("a", "it is no language model"),
+    engine.CheckpointDamaged("/a", "cut"),
+    engine.ContextTooLong(9, 3),
+    engine.StorageFull(9, 3),
+    engine.ReadingsFull(9, 3, 4),
+    engine.NumericalFailure(3, 5, 9),
+    engine.OutOfMemory(),
+    engine.OutOfMemory(10**9, 10**8, 128),
+    engine.WorkerDied(-9),
+    engine.EngineFailure("no"),
+    making.TemplateInvalid("a", "/items", "no"),
+    making.TemplateInvalid("a", "", "no"),
+    making.TemplateTaken("a"),
+    making.InputInvalid("a", "no"),
+    making.NothingToMake("a", ["B"]),
+    making.ContentInvalid("no"),
+    making.StepFailed("no"),
+    *(writing.TaskIncomplete("a", missing) for missing in writing.TaskIncomplete.WORDS),
+    writing.RangeChanged(),
+    writing.NothingWritten("no"),
+]
+
+
+@pytest.mark.parametrize("error", SAID, ids=lambda error: type(error).__name__)
+def test_what_the_program_says_of_an_error_is_known_by_its_words(error: Exception) -> None:
+    for language in LANGUAGES:
+        if language != "en":
+            assert re.search("[\u4e00-\u9fff]", said(str(error), language)), str(error)
+
+
+def said(text: str, language: str) -> str:
+    """As Lectern.said of assets/js/core.js, which a browser test holds to the same."""
+    for form, to in sayings()[language].items():
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[\\s\\S]+?)", re.escape(form))
+        if found := re.fullmatch(pattern, text, re.IGNORECASE):
+            return re.sub(r"\{(\w+)\}", lambda name: said(found[name[1]], language), to)
+    return text
+
+
+def test_sayings_have_their_values_in_every_language() -> None:
+    for table in sayings().values():
+        for form, to in table.items():
+            assert set(placeholders(to)) <= set(placeholders(form)), form
 
 
 def _below(cls: type) -> set[type]:

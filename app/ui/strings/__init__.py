@@ -11,6 +11,18 @@ LANGUAGES = ("en", "zh")
 
 
 @cache
+def sayings() -> dict[str, dict[str, str]]:
+    """Language -> what the program says of an error in English, with braces where its values stand -> the same in that
+    language. Errors are kept as they were told, numbers and all, so the page knows them by their words; a value is
+    looked up in the same way."""
+    found = {}
+    for name in LANGUAGES:
+        path = FOLDER / f"said.{name}.json"
+        found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+@cache
 def tables() -> dict[str, dict[str, str]]:
     """Language -> key -> text. ``key.one`` is the singular of ``key`` where a language has one."""
     return {name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in LANGUAGES}
