@@ -51,8 +51,12 @@
     if (item.state === "read" && item.recall !== null && item.recall !== undefined) {
       return { text: t("shelf.read"), more: t("shelf.recall", { n: Math.round(item.recall * 100) }), hint: t("settings.recall_hint"), tone: "good" };
     }
+    if (tooLong(item)) return { text: t("shelf.long"), tone: "idle" };
     return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle", unread: "idle" }[item.state] };
   }
+
+  // more than the model can hold: it cannot be read whole, and is asked by its passages
+  const tooLong = (item) => item.state === "failed" && item.tokens > (Lectern.modelNow?.()?.limit ?? Infinity);
 
   Lectern.panel("shelf", (root, send, gradio) => {
     const arriving = new Map();
@@ -303,7 +307,9 @@
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
-        item.error && item.state === "failed" && h("p", { class: "reason" }, Lectern.said(item.error)),
+        item.error && item.state === "failed" && (tooLong(item)
+          ? h("p", { class: "reason calm" }, t("shelf.long_more"))
+          : h("p", { class: "reason" }, Lectern.said(item.error))),
         h("div", { class: "card-actions" }, remove, (item.state === "read" || item.pinned) && pin, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),

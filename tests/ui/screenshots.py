@@ -227,7 +227,8 @@ class Walk:
             return
         path = next(one for one in (self.books / each for each in NOVELS) if one.name == name)
         self.page.set_input_files("#add-books", str(path))
-        self.card(title).wait_for()
+        found = "title => Lectern.shelf?.some((one) => one.title.includes(title))"
+        self.page.wait_for_function(found, arg=title, timeout=300_000)
         self.stop(title)
 
     def stop(self, title: str) -> None:
@@ -291,7 +292,7 @@ class Walk:
         self.page.fill(".reader-pane .find-box", "rabbit")
         self.page.wait_for_selector(".reader-pane .hit")
         self.camera.take("reader-search")
-        self.page.locator(".reader-pane").get_by_role("button", name="Close").click()
+        self.page.locator(".pane-head button").click()
         self.page.locator(".guard-set").click()
         self.page.wait_for_selector(".reader-guard button")
         self.camera.take("reader-guard")
