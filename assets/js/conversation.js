@@ -27,8 +27,9 @@
     function drawTools() {
       const id = value.thread;
       const save = (format) => button(null, t(`export.${format}`), () => { tools.querySelector("details").open = false; Lectern.say("threads", "save", { id, format }); }, { text: t(`export.${format}`) });
+      const open = tools.querySelector("details")?.open;
       tools.replaceChildren(
-        h("details", { class: "menu" }, h("summary", { class: "button quiet bare", title: t("export.title"), aria: { label: t("export.title") } }, icon("download")),
+        h("details", { class: "menu", open }, h("summary", { class: "button quiet bare", title: t("export.title"), aria: { label: t("export.title") } }, icon("download")),
           h("div", { class: "menu-list" }, Lectern.given.exports.map(save))));
     }
 

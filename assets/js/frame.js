@@ -88,7 +88,9 @@
     return {
       relabel: draw,
       update(next) {
+        const held = value.limit;
         value = next || {};
+        if (value.limit !== held) Lectern.say("shelf", "draw");
         if (value.name) Lectern.welcome(value.visitor);
         const known = titles.size;
         for (const one of [...(value.offers || []), value]) if (one.title) titles.set(one.name, one.title);

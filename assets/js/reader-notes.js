@@ -55,7 +55,15 @@
       }, 160);
     }
 
+    let told = null;
+    function label() {
+      field.placeholder = t("reader.find");
+      field.setAttribute("aria-label", t("reader.find"));
+      draw(told);
+    }
+
     function draw(total) {
+      told = total;
       count.textContent = total === null ? "" : total ? t("shelf.find_count", { n: total }) : t("reader.find_none");
       list.replaceChildren(...hits.map((hit, n) => h("button", { type: "button", class: "hit", onclick: () => { at = n - 1; step(1); reader.leavePane(); } },
         h("span", { class: "hit-place" }, h("span", {}, where(reader.book, hit.start))),
@@ -65,7 +73,8 @@
     return {
       name: "look_up",
       element: h("div", { class: "pane-body" }, h("div", { class: "pane-tools" }, field), count, list),
-      show() { field.placeholder = t("reader.find"); field.setAttribute("aria-label", t("reader.find")); requestAnimationFrame(() => field.select()); },
+      relabel: label,
+      show() { label(); requestAnimationFrame(() => field.select()); },
       clear() { field.value = ""; asked += 1; hits = []; draw(null); },
     };
   };
@@ -141,7 +150,7 @@
       name: "notes",
       element: h("div", { class: "pane-body" }, tools, back, list),
       show() { draw(); if (editing === null) requestAnimationFrame(() => (list.querySelector("button") || list).focus?.()); },
-      draw, save, edit: edit_note,
+      draw, save, relabel: draw, edit: edit_note,
       clear() { editing = undone = null; },
     };
   };

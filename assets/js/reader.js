@@ -181,6 +181,7 @@
       drawGuard();
       drawMenu();
       if (!typeBox.hidden) drawType();
+      if (pane) drawPaneHead();
       settled();
     }
 
@@ -202,13 +203,21 @@
     }
 
     // ---- panes
+    const paneHead = h("header", { class: "pane-head" });
+    function drawPaneHead() {
+      const name = t("reader." + { contents: "contents", look_up: "find", notes: "notes" }[pane.name]);
+      if (paneHead.stamp === name) return;
+      paneHead.stamp = name;
+      paneBox.setAttribute("aria-label", name);
+      paneHead.replaceChildren(h("h3", {}, name), button("close", t("reader.pane_close"), leavePane));
+      pane.relabel?.();
+    }
     function showPane(name) {
       pane = panes[name];
       typeBox.hidden = true;
       hideMenu();
       paneBox.hidden = false;
-      paneBox.setAttribute("aria-label", t("reader." + { contents: "contents", look_up: "find", notes: "notes" }[name]));
-      paneBox.replaceChildren(h("header", { class: "pane-head" }, h("h3", {}, paneBox.getAttribute("aria-label")), button("close", t("reader.pane_close"), leavePane)), pane.element);
+      paneBox.replaceChildren(paneHead, pane.element);
       relabel();
       pane.show();
     }

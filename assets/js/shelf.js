@@ -356,7 +356,7 @@
       for (const one of value.arriving || []) if (!mine.includes(one.filename)) entries.push(["in-" + one.id, { kind: "coming", name: one.filename }]);
       for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
       for (const item of shown()) {
-        entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id }]);
+        entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id, long: tooLong(item) }]);
       }
       const makers = { coming, refused, book: card };
       keyed(cards, entries, (data) => makers[data.kind](data));
