@@ -7,6 +7,22 @@
   Lectern.pageAt = (book, offset) => (book.pages.length ? Lectern.floor(book.pages, offset) + 1 : null);
   const where = (book, offset) => [Lectern.chapterAt(book, offset)?.title, book.pages.length ? t("quote.page", { n: Lectern.pageAt(book, offset) }) : null].filter(Boolean).join(" · ");
 
+  // the name of the open pane, in the language of the page, and its cross
+  Lectern.paneHead = (box, leave) => {
+    const element = h("header", { class: "pane-head" });
+    return {
+      element,
+      draw(pane) {
+        const name = t("reader." + { contents: "contents", look_up: "find", notes: "notes" }[pane.name]);
+        if (element.stamp === name) return;
+        element.stamp = name;
+        box.setAttribute("aria-label", name);
+        element.replaceChildren(h("h3", {}, name), button("close", t("reader.pane_close"), leave));
+        pane.relabel?.();
+      },
+    };
+  };
+
   Lectern.contentsPane = (reader) => {
     const list = h("ol", { class: "contents" });
     return {

@@ -181,7 +181,7 @@
       drawGuard();
       drawMenu();
       if (!typeBox.hidden) drawType();
-      if (pane) drawPaneHead();
+      if (pane) paneHead.draw(pane);
       settled();
     }
 
@@ -203,21 +203,13 @@
     }
 
     // ---- panes
-    const paneHead = h("header", { class: "pane-head" });
-    function drawPaneHead() {
-      const name = t("reader." + { contents: "contents", look_up: "find", notes: "notes" }[pane.name]);
-      if (paneHead.stamp === name) return;
-      paneHead.stamp = name;
-      paneBox.setAttribute("aria-label", name);
-      paneHead.replaceChildren(h("h3", {}, name), button("close", t("reader.pane_close"), leavePane));
-      pane.relabel?.();
-    }
+    const paneHead = Lectern.paneHead(paneBox, () => leavePane());
     function showPane(name) {
       pane = panes[name];
       typeBox.hidden = true;
       hideMenu();
       paneBox.hidden = false;
-      paneBox.replaceChildren(paneHead, pane.element);
+      paneBox.replaceChildren(paneHead.element, pane.element);
       relabel();
       pane.show();
     }
