@@ -40,6 +40,7 @@ SCRIPTS = (
     "core.js",
     "icons.js",
     "frame.js",
+    "covers.js",
     "shelf.js",
     "quotes.js",
     "gaze.js",
