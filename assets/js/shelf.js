@@ -273,7 +273,7 @@
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
         item.error && item.state === "failed" && (tooLong(item)
-          ? h("p", { class: "reason calm" }, t("shelf.long_more"))
+          ? h("p", { class: "reason calm" }, t("shelf.long_more", { limit: Lectern.tokens(Lectern.modelNow().limit) }))
           : h("p", { class: "reason" }, Lectern.said(item.error))),
         h("div", { class: "card-actions" }, remove, (item.state === "read" || item.pinned) && pin, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
