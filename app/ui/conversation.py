@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from app.ui.markup import render
+from app.ui.notes import trouble
 from app.ui.panel import Payload, panel
+from app.ui.seat import Seat
 
 if TYPE_CHECKING:
     from app.library.records import EventRecord, TurnRecord
@@ -28,8 +31,29 @@ LIVE_EVENTS = ("follow", "commit")
 TRANSCRIPT_EVENTS = ("branch",)
 
 
-def build_transcript() -> gr.HTML:
-    return panel("transcript", events=TRANSCRIPT_EVENTS)
+def build_transcript(desk: Desk, *, space: bool) -> gr.HTML:
+    # Gradio marks server functions with an attribute, which a bound method cannot have, and hands them one value
+    def check(said: Any) -> Payload:
+        return checked(desk, said if isinstance(said, dict) else {}, space=space)
+
+    return panel("transcript", events=TRANSCRIPT_EVENTS, server=[check])
+
+
+def checked(desk: Desk, said: Payload, *, space: bool) -> Payload:
+    """Every sentence of an answer looked for in the texts: said {"visitor", "thread", "turn"}, returns "quotes" and the
+    "html" in which they are marked."""
+    owner, turn_id = Seat.read(said).owner(space=space), said.get("turn")
+    thread_id = Seat.read(said).thread
+    if owner is None or thread_id is None or not isinstance(turn_id, int):
+        return {}
+    try:
+        thread, turns = desk.thread(owner, thread_id)
+        guards = desk.guards(owner, thread.document_ids)
+        answer = next((one.answer for one in turns if one.id == turn_id), None) or ""
+        found = [within(asdict(one), guards) for one in desk.sentences(owner, thread_id, turn_id)]
+    except Exception as error:
+        return {"note": trouble(error)}
+    return {"html": render(answer, found), "quotes": found}
 
 
 def build_live() -> gr.HTML:

@@ -58,7 +58,7 @@ class Page:
                 with gr.Column(elem_id="lectern-main", min_width=0, scale=1):
                     panel("bar")
                     with gr.Column(elem_id="lectern-sheet", min_width=0):
-                        transcript = conversation.build_transcript()
+                        transcript = conversation.build_transcript(self._desk, space=self._space)
                         live = conversation.build_live()
                     with gr.Column(elem_id="lectern-foot", min_width=0):
                         composer = context.build()

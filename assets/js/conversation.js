@@ -12,7 +12,7 @@
   }
 
   // ---- the turns
-  Lectern.panel("transcript", (root, send) => {
+  Lectern.panel("transcript", (root, send, gradio) => {
     let value = {};
     Lectern.transcriptValue = () => value;
     const heading = h("h1", { class: "thread-heading", tabindex: "-1" });
@@ -54,18 +54,49 @@
       const copied = button("copy", t("turn.copy"), async () => {
         try { await navigator.clipboard.writeText(turn.answer); Lectern.say("notes", "show", { kind: "done", key: "note.copied" }); } catch { /* refused by the browser */ }
       });
+      const told = h("p", { class: "fine checked", role: "status", hidden: true });
       const actions = turn.running || turn.editing ? [] : [
+        turn.html && checker(turn, answer, told),
         button("pen", t("turn.edit"), () => { editing = turn.id; draw(); }, { data: { focus: "edit" } }),
         button("again", t("turn.again"), () => Lectern.say("composer", "ask", { text: turn.question, instead_of: turn.id }), { data: { focus: "again" } }),
         turn.html && copied,
         branches(turn)];
       return h("article", { class: "turn", id: `turn-${turn.id}`, aria: { labelledby: `asked-${turn.id}` } },
         turn.editing ? editor(turn) : h("h2", { class: "question", id: `asked-${turn.id}` }, turn.question),
-        turn.html && answer,
+        turn.html && answer, told,
         turn.html && Lectern.gaze(turn.reading, turn.gaze, answer),
         !turn.html && !turn.error && !turn.running && h("p", { class: "unanswered" }, t(turn.finish === "stopped" ? "turn.stopped_before" : "turn.none")),
         turn.error && h("div", { class: "trouble", role: "alert" }, icon("warning"), h("p", {}, Lectern.said(turn.error))),
         !turn.running && h("footer", { class: "turn-facts" }, h("span", {}, facts(turn)), h("span", { class: "turn-actions" }, actions)));
+    }
+
+    // on request every sentence is looked for in the books, not only what stands in quotation marks
+    function checker(turn, answer, told) {
+      let on = false;
+      const act = button("proof", t("turn.check"), async () => {
+        on = !on;
+        act.setAttribute("aria-pressed", String(on));
+        let found = on ? null : { html: turn.html, quotes: turn.quotes || [] };
+        if (on) {
+          try {
+            found = await gradio.server.check({ visitor: seat.visitor, thread: value.thread, turn: turn.id });
+          } catch (error) {
+            console.warn("lectern: the sentences were not checked", error);
+            found = { note: { kind: "error", key: "note.unanswered" } };
+          }
+          if (found.note) Lectern.say("notes", "show", found.note);
+          if (!on || !found.quotes) return;
+        }
+        // made and sanitized by app/ui/markup.py, as the answer itself
+        answer.innerHTML = found.html;
+        answer.classList.toggle("by-sentence", on);
+        Lectern.markQuotes(answer, found.quotes);
+        Lectern.cite(answer, turn.reading?.passages || []);
+        told.hidden = !on;
+        const of = (kind) => found.quotes.filter((one) => one.kind === kind).length;
+        told.textContent = on ? t("turn.checked", { n: found.quotes.length, exact: of("exact"), near: of("near") }) : "";
+      }, { aria: { label: t("turn.check"), pressed: "false" }, data: { focus: "check" } });
+      return act;
     }
 
     // questions asked in the same place: an edited or repeated one begins a branch, the others stay

@@ -161,6 +161,8 @@
     }
   }
 
+  Lectern.cite = cite;
+
   // ---- while it is written: heat that fades
   Lectern.liveGaze = () => {
     const root = h("div", { class: "gaze live-gaze" });

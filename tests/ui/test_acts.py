@@ -19,7 +19,7 @@ from app.reading.runner import Runner
 from app.settings import Settings
 from app.ui import download, threads
 from app.ui.acts import Acts
-from app.ui.conversation import SETTLE, _Growing
+from app.ui.conversation import SETTLE, _Growing, checked
 from app.ui.markup import render
 from app.ui.seat import LOCAL, Seat, new_visitor
 from app.ui.shelf import Shelf
@@ -377,3 +377,15 @@ def test_books_are_taken_as_read_alone_where_the_reader_wants_it(
     until(lambda: all(item["state"] == "read" for item in acts.changed(Seat())["shelf"]["items"]), "nothing was read")
     kept = [acts.choose(Seat(chosen=chosen, quick=quick))["composer"]["to_read"] for quick in (True, False)]
     assert kept[0] < kept[1]
+
+
+def test_every_sentence_is_looked_up_on_request(acts: Acts, desk: Desk, working: Machine, book: int) -> None:
+    working.words = ["A tale of ", "some length. ", "It speaks of whales and of the sea."]
+    _, seat, job = ask(acts, Seat(chosen=(book,)), "What is it?")
+    list(acts.follow(seat, TAB, job))
+    turn = acts.commit(seat)["transcript"]["turns"][0]["id"]
+    said = checked(desk, {"thread": seat.thread, "turn": turn}, space=False)
+    assert [one["kind"] for one in said["quotes"]] == ["exact", "not found"]
+    assert 'class="quoted exact" data-quote="0">A tale of some length.</span>' in said["html"]
+    # another's conversation is not looked at
+    assert checked(desk, {"visitor": new_visitor(), "thread": seat.thread, "turn": turn}, space=True)["note"]
