@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tests.ui.books import chapters_beyond, write_broken_pdf, write_tale
 
 PAPER = "papers/bitcoin.pdf"  # read in a minute
-NOVELS = ("books/hong-lou-meng.txt", "books/moby-dick-excerpt.epub", "books/kusamakura-preview.epub", "books/pride-and-prejudice.pdf", "books/alice.txt")  # fmt: skip
+NOVELS = ("books/hong-lou-meng.txt", "books/moby-dick-excerpt.epub", "books/kusamakura-preview.epub", "books/pride-and-prejudice.pdf", "books/alice.txt", "papers/dynamo.pdf")  # fmt: skip
 QUESTION = "What problem does the paper solve? Quote the sentence that says it."
 AGAIN = "How are transactions ordered?"
 
@@ -188,16 +188,16 @@ class Walk:
             self.page.wait_for_timeout(500)
 
     def reading(self) -> None:
-        self.add("pride-and-prejudice.pdf", "Pride")
-        self.add("moby-dick-excerpt.epub", "Moby")
-        for title in ("Moby", "Pride"):
-            button = self.card(title).locator("[data-focus=act]")
-            if button.count():
-                button.click()
+        """Two that the smallest model can hold: one read, the other waiting."""
+        titles = ("草枕", "Dynamo")
+        for name, title in zip(("kusamakura-preview.epub", "dynamo.pdf"), titles, strict=True):
+            self.add(name, title)
+        for title in titles:
+            self.card(title).locator("[data-focus=act]").click()
         self.page.wait_for_selector(".card[data-state=reading] .state-more", timeout=300_000)
-        self.page.wait_for_timeout(6000)
+        self.page.locator(".cards").evaluate("one => { one.scrollTop = 0; }")
         self.camera.take("reading", drawer=True)
-        for title in ("Moby", "Pride"):
+        for title in titles:
             self.stop(title)
         self.page.wait_for_selector(".card[data-state=stopped]")
         self.camera.take("stopped", drawer=True)
