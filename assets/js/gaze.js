@@ -101,7 +101,8 @@
     if (books.length) {
       const drawn = strips(books, several);
       drawn.heat();
-      parts.push(h("p", { class: "gaze-heading" }, t("gaze.title")), drawn.root);
+      const heading = h("div", { class: "gaze-head" }, h("p", { class: "gaze-heading" }, t("gaze.title")));
+      parts.push(heading, drawn.root);
       const sentences = gaze.sentences || [];
       const ranges = answer ? finder(answer, sentences) : [];
       let now = -1;
@@ -117,7 +118,7 @@
         else CSS.highlights.delete("lectern-gaze");
       };
       if (sentences.length > 1) {
-        parts.push(h("p", { class: "gaze-steps", role: "group", aria: { label: t("gaze.by_sentence") } },
+        heading.append(h("p", { class: "gaze-steps", role: "group", aria: { label: t("gaze.by_sentence") } },
           button("back", t("gaze.before"), () => show(now < 0 ? sentences.length - 1 : now - 1), { data: { focus: "gaze-before" } }), said,
           button("forth", t("gaze.after"), () => show(now + 1 >= sentences.length ? -1 : now + 1), { data: { focus: "gaze-after" } })));
         answer?.addEventListener("pointermove", (event) => {

@@ -244,7 +244,7 @@
       if (item.state === "reading" || item.state === "waiting") {
         actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
           { text: t("shelf.stop"), data: { focus: "act" } }));
-      } else if (item.state !== "read") {
+      } else if (item.state !== "read" && !tooLong(item)) {
         const label = t({ failed: "shelf.again", unread: "shelf.begin" }[item.state] || "shelf.resume");
         actions.push(button(item.state === "failed" ? "again" : "play", label, () => send("resume", { id: item.id }),
           { text: label, data: { focus: "act" } }));

@@ -122,6 +122,9 @@ class Walk:
         self.page.set_input_files(
             "#add-books", [str(self.books / PAPER), str(write_broken_pdf(self.folder / "scan.pdf"))]
         )
+        self.page.wait_for_selector(".card.refused")
+        self.camera.take("refused", drawer=True)
+        self.page.locator(".card.refused .card-actions button").click()
         self.wait_for("Bitcoin", "read")
 
     def conversation(self) -> None:
