@@ -203,7 +203,7 @@ def test_settings_are_changed_and_kept(page: tuple[Any, Watch], books: list[str]
     at.get_by_role("tab", name="Language and look").click()
     at.get_by_role("button", name="Dark", exact=True).click()
     at.get_by_role("button", name="Large", exact=True).click()
-    at.get_by_role("button", name="中文").click()
+    at.get_by_role("button", name="中文", exact=True).click()
     at.get_by_role("tab", name="隐私").click()
     assert re.search(r"\d", at.locator(".verdict.good").inner_text())
     at.keyboard.press("Escape")
