@@ -16,7 +16,7 @@
     if (item.state === "read" && item.recall !== null && item.recall !== undefined) {
       return { text: t("shelf.read"), more: t("shelf.recall", { n: Math.round(item.recall * 100) }), hint: t("settings.recall_hint"), tone: "good" };
     }
-    if (tooLong(item)) return { text: t("shelf.long"), tone: "idle" };
+    if (tooLong(item)) return { text: t("shelf.long"), more: t("shelf.long_more"), hint: t("shelf.long_hint", { limit: Lectern.tokens(Lectern.modelNow().limit) }), tone: "idle" };
     return { text: t("shelf." + item.state), tone: { read: "good", failed: "bad", waiting: "idle", unread: "idle" }[item.state] };
   }
 
@@ -272,9 +272,7 @@
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),
-        item.error && item.state === "failed" && (tooLong(item)
-          ? h("p", { class: "reason calm" }, t("shelf.long_more", { limit: Lectern.tokens(Lectern.modelNow().limit) }))
-          : h("p", { class: "reason" }, Lectern.said(item.error))),
+        item.error && item.state === "failed" && !tooLong(item) && h("p", { class: "reason" }, Lectern.said(item.error)),
         h("div", { class: "card-actions" }, remove, (item.state === "read" || item.pinned) && pin, about, read, actions),
         confirm && h("div", { class: "confirm", role: "alertdialog", aria: { label: t("shelf.remove_ask") } },
           h("span", {}, t("shelf.remove_ask")),

@@ -294,7 +294,7 @@ def test_titles_questions_and_answers_are_text(
     # put there by the command line, it is read when its reader says so; this one cannot be
     card(page, "A Very Long Tale").get_by_role("button", name="Read", exact=True).click()
     wait_for_state(page, "A Very Long Tale", "failed")
-    assert "this model can hold" in card(page, "A Very Long Tale").locator(".reason.calm").inner_text()
+    assert "This model can hold" in card(page, "A Very Long Tale").locator(".state-more").get_attribute("title")
     page.fill("#question", "Does it fit?")
     assert page.locator(".send").is_disabled()
     shoot(page, "too-much")
