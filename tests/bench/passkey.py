@@ -6,6 +6,10 @@ on from the pages that the one before it kept, as a person's would. ``--chart FI
 Found means that every token of the key has the highest logit when the ones before it are given, which is what greedy
 decoding does; so one forward pass a depth is enough. Each depth hides another key. With ``--peer``, what ours misses
 is tried with transformers' own attention too; with ``--peer-all``, everything.
+
+``--together`` hides the keys of all depths in one text, each by the name of a town, and asks for each: harder, for
+every key has the others to be mistaken for, and one reading serves all depths, which is what makes a million tokens
+bearable. ``--readings FOLDER`` keeps the pages there, so that a reading that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import time
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event as Flag
@@ -23,60 +29,129 @@ from typing import Any
 import torch
 
 from engine import prefill
-from engine.protocol import ModelInfo
+from engine.protocol import ModelInfo, Progress
 from engine.tokenizer import Tokenizer
 from tests.bench import rows, setup
 
 FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
 TASK = "There is important information hidden in a lot of irrelevant text. Find it and memorize it."
-NEEDLE = "\nThe pass key is {key}. Remember it. {key} is the pass key.\n"
-QUESTION = "\nWhat is the pass key? The pass key is "
+NEEDLE = "\nThe pass key{of} is {key}. Remember it. {key} is the pass key{of}.\n"
+QUESTION = "What is the pass key{of}?{closing}"
+LEAD = "The pass key{of} is "
+# whose key it is, where one text hides several
+TOWNS = ("Paris", "Cairo", "Lima", "Oslo", "Tokyo", "Dublin", "Nairobi", "Sydney", "Boston", "Madrid")
 
 
-def passkey_ids(tokenizer: Tokenizer, tokens: int, depth: float, key: int) -> tuple[array[int], array[int]]:
-    """(prompt, key) as ids: ``tokens`` in all, the key's sentence at ``depth`` of the filler."""
+@dataclass(frozen=True)
+class Hidden:
+    """A key: how deep in the filler, and the town it belongs to ("" where the text hides one key only)."""
+
+    depth: float
+    key: int
+    town: str = ""
+
+    @property
+    def of(self) -> str:
+        return f" of {self.town}" if self.town else ""
+
+
+def passkey_ids(
+    tokenizer: Tokenizer, tokens: int, hidden: list[Hidden], asked: Hidden
+) -> tuple[array[int], array[int]]:
+    """(prompt, key) as ids: ``tokens`` in all, each key's sentence at its depth of the filler, one of them asked for."""
     frame = tokenizer.frame("You are a helpful assistant.")
-    task, needle, question, answer, filler = (
+    closing = "" if asked.town else " The pass key is"
+    task, question, lead, answer, filler = (
         encoding.ids
-        for encoding in tokenizer.encode([TASK, NEEDLE.format(key=key), QUESTION.strip(), str(key), FILLER * 200])
+        for encoding in tokenizer.encode(
+            [
+                TASK,
+                QUESTION.format(of=asked.of, closing=closing),
+                LEAD.format(of=asked.of),
+                str(asked.key),
+                FILLER * 200,
+            ]
+        )
     )
-    lead = tokenizer.encode(["The pass key is "])[0].ids
-    room = tokens - sum(map(len, (frame.opening, task, needle, question, frame.to_answer, lead, answer)))
+    needles = [one.ids for one in tokenizer.encode([NEEDLE.format(of=one.of, key=one.key) for one in hidden])]
+    # what stands behind the filler has a fixed room, so that every question finds the same text before it
+    behind = question + frame.to_answer + lead
+    room = tokens - sum(map(len, (frame.opening, task, *needles, answer))) - max(len(behind), 64 if asked.town else 0)
     many = array("i")
     while len(many) < room:
         many.extend(filler)
-    before = int(room * depth)
-    prompt = frame.opening + task + many[:before] + needle + many[before:room] + question + frame.to_answer + lead
-    return prompt, answer
+    prompt, begun = frame.opening + task, 0
+    for one, needle in sorted(zip(hidden, needles, strict=True), key=lambda pair: pair[0].depth):
+        end = int(room * one.depth)
+        prompt += many[begun:end] + needle
+        begun = end
+    return prompt + many[begun:room] + behind, answer
 
 
-def ours(session: setup.Session, prompt: array[int], answer: array[int]) -> tuple[bool, int]:
-    """Whether it is found, and how many tokens of the prompt had been read before."""
-    model, pages, _ = session.load()
-    reading = prefill.read(
-        model,
-        pages,
-        setup.one_segment(prompt),
-        limit=1 << 22,
-        chunk_tokens=2048,
-        cancel=Flag(),
-        emit=lambda _: None,
-        need_last=True,
-    )
-    assert reading.hidden is not None
-    extent = model.shape.allocate(reading.cache.end, len(answer))
-    reading.cache.append(extent)
-    logits = model.logits(reading.hidden[None])[0]
-    for token in answer:
-        if int(logits.argmax()) != token:
-            return False, reading.reused
-        logits = model.step(token, reading.cache)
-    return True, reading.reused
+@dataclass
+class Ours:
+    """A session over a folder of readings, and the seconds its readings took, those of earlier runs included."""
+
+    session: setup.Session
+    readings: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.readings / "seconds.json"
+
+    def seconds(self) -> dict[str, float]:
+        return json.loads(self.ledger.read_text("utf-8")) if self.ledger.is_file() else {}
+
+    def ask(self, prompt: array[int], answer: array[int], *, name: str = "") -> dict[str, Any]:
+        """Whether the key is found, tokens that had been read before, the recall of what was read.
+
+        name: a long reading's, for the ledger and for lines on stderr that say how far it is.
+        """
+        model, pages, _ = self.session.load()
+        before, begun, said = self.seconds().get(name, 0.0), time.perf_counter(), [0.0]
+
+        def emit(progress: Progress) -> None:
+            spent = time.perf_counter() - begun
+            if not name or spent < said[0]:
+                return
+            said[0] = spent + 60
+            self.ledger.write_text(json.dumps(self.seconds() | {name: before + spent}), "utf-8")
+            left = f"{progress.seconds_left:.0f} s" if progress.seconds_left is not None else "?"
+            print(f"{name}: {progress.done} of {progress.total}, {before + spent:.0f} s, {left} left", file=sys.stderr)
+
+        reading = prefill.read(
+            model,
+            pages,
+            setup.one_segment(prompt),
+            limit=1 << 22,
+            chunk_tokens=self.session.config.prefill_tokens,
+            cancel=Flag(),
+            emit=emit,
+            need_last=True,
+        )
+        assert reading.hidden is not None
+        found: dict[str, Any] = {"found": True, "reused": reading.reused}
+        found["seconds"] = round(before + time.perf_counter() - begun, 1)
+        if name:
+            found |= pages.provenance(setup.one_segment(prompt))
+        extent = model.shape.allocate(reading.cache.end, len(answer))
+        reading.cache.append(extent)
+        logits = model.logits(reading.hidden[None])[0]
+        for token in answer:
+            if int(logits.argmax()) != token:
+                found["found"] = False
+                break
+            logits = model.step(token, reading.cache)
+        return found
+
+
+def name_of(row: dict[str, Any]) -> str:
+    return f"{row['model']}, ten keys in one text" if row.get("together") else str(row["model"])
 
 
 def chart(found: list[dict[str, Any]]) -> str:
     """Length by depth as SVG, a cell a pass key: found, or missed."""
-    newest = {(row["model"], row["tokens"]): row for row in found}
+    newest = {(name_of(row), row["tokens"]): row for row in found}
     models = sorted({model for model, _ in newest})
     lengths = sorted({tokens for _, tokens in newest})
     depths = sorted({cell["depth"] for row in newest.values() for cell in row["cells"]})
@@ -121,6 +196,8 @@ def load_peer(info: ModelInfo) -> Any:
 def main() -> None:
     parser = setup.arguments(__doc__ or "", tokens=[4096, 8192, 16384])
     parser.add_argument("--depths", nargs="+", type=float, default=[0.05, 0.25, 0.5, 0.75, 0.95])
+    parser.add_argument("--together", action="store_true", help="the keys of all depths in one text (at most ten)")
+    parser.add_argument("--readings", type=Path, metavar="FOLDER", help="keep the pages there, and go on from them")
     parser.add_argument("--peer", action="store_true", help="run transformers' own attention where ours misses")
     parser.add_argument("--peer-all", action="store_true", help="run it everywhere")
     parser.add_argument("--policy", default="default")
@@ -131,24 +208,39 @@ def main() -> None:
     if given.chart:
         given.chart.write_text(chart(rows.rows("passkey")), "utf-8")
         return
+    if given.together and len(given.depths) > len(TOWNS):
+        parser.error(f"--together hides at most {len(TOWNS)} keys")
+    if given.readings:
+        given.readings.mkdir(parents=True, exist_ok=True)
+        run(given, given.readings)
+        return
     with TemporaryDirectory(prefix="lectern-passkey-") as folder:
         run(given, Path(folder))
+
+
+def cases(given: argparse.Namespace, tokens: int) -> list[tuple[list[Hidden], Hidden]]:
+    """(what a text hides, what is asked for), the deepest first."""
+    depths = sorted(given.depths, reverse=True)
+    towns = TOWNS if given.together else [""] * len(depths)
+    hidden = [
+        Hidden(depth, random.Random(f"{tokens} {depth}").randrange(10000, 99999), town)
+        for depth, town in zip(depths, towns, strict=False)
+    ]
+    return [(hidden if given.together else [asked], asked) for asked in hidden]
 
 
 def run(given: argparse.Namespace, readings: Path) -> None:
     for name in given.model:
         info = setup.describe(name)
         session = setup.Session(setup.config(info, readings, policy=given.policy))
+        ours = Ours(session, readings)
         peer: Any = None
         for tokens in given.tokens:
             cells = []
-            for depth in sorted(given.depths, reverse=True):
-                key = random.Random(f"{tokens} {depth}").randrange(10000, 99999)
-                prompt, answer = passkey_ids(session.tokenizer, tokens, depth, key)
-                begun = time.perf_counter()
-                found, reused = ours(session, prompt, answer)
-                cell: dict[str, object] = {"depth": depth, "found": found, "reused": reused}
-                cell["seconds"] = round(time.perf_counter() - begun, 1)
+            for hidden, asked in cases(given, tokens):
+                prompt, answer = passkey_ids(session.tokenizer, tokens, hidden, asked)
+                reading = f"{name} {tokens}" if given.together and not cells else ""
+                cell: dict[str, Any] = {"depth": asked.depth, **ours.ask(prompt, answer, name=reading)}
                 if given.peer_all or (given.peer and not cell["found"]):
                     peer = peer or load_peer(info)
                     begun = time.perf_counter()
@@ -156,7 +248,8 @@ def run(given: argparse.Namespace, readings: Path) -> None:
                     cell["peer_seconds"] = round(time.perf_counter() - begun, 1)
                 print(json.dumps(cell), flush=True)
                 cells.append(cell)
-            rows.record("passkey", {"model": name, "tokens": tokens, "policy": given.policy, "cells": cells})
+            facts = {"model": name, "tokens": tokens, "policy": given.policy, "together": given.together}
+            rows.record("passkey", {**facts, "cells": cells, "peak_bytes": setup.peak_bytes()})
 
 
 if __name__ == "__main__":
