@@ -1,7 +1,8 @@
 """One measurement of llama.cpp, run by ``tests.bench.peers`` in an environment that has llama-cpp-python and no Lectern.
 
-Arguments: the GGUF file, threads. Standard input: {"ids", "tokens"}; the first ``tokens`` ids are read, the others fed
-one by one. Prints one JSON object.
+Arguments: the GGUF file, threads, "plain" or nothing. Standard input: {"ids", "tokens"}; the first ``tokens`` ids are
+read, the others fed one by one. "plain" is without llama.cpp's extra buffers (repacked and AMX weights): with AMX some
+builds of it end in a segmentation fault at the first batch (ggml-org/llama.cpp, issue 20824). Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ def main() -> None:
     from llama_cpp import Llama
 
     threads = int(sys.argv[2])
+    if "plain" in sys.argv[3:]:
+        usual = llama_cpp.llama_model_default_params
+
+        def without() -> llama_cpp.llama_model_params:
+            made = usual()
+            made.use_extra_bufts = False
+            return made
+
+        llama_cpp.llama_cpp.llama_model_default_params = llama_cpp.llama_model_default_params = without
     given = json.load(sys.stdin)
     ids, tokens = given["ids"], given["tokens"]
     model = Llama(
@@ -51,6 +61,7 @@ def main() -> None:
         "save_s": saved,
         "load_s": loaded,
         "bytes": state.llama_state_size,
+        "plain": "plain" in sys.argv[3:],
         "version": llama_cpp.__version__,
         "built": llama_cpp.llama_print_system_info().decode().strip(),
     }
