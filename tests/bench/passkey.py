@@ -9,7 +9,8 @@ is tried with transformers' own attention too; with ``--peer-all``, everything.
 
 ``--together`` hides the keys of all depths in one text, each by the name of a town, and asks for each: harder, for
 every key has the others to be mistaken for, and one reading serves all depths, which is what makes a million tokens
-bearable. ``--readings FOLDER`` keeps the pages there, so that a reading that was stopped goes on.
+bearable. ``--books FILE…`` hides them in these texts, one after another, instead. ``--readings FOLDER`` keeps the pages
+there, so that a reading that was stopped goes on; ``--stop-after SECONDS`` stops it itself, and the seconds are added up.
 """
 
 from __future__ import annotations
@@ -56,9 +57,12 @@ class Hidden:
 
 
 def passkey_ids(
-    tokenizer: Tokenizer, tokens: int, hidden: list[Hidden], asked: Hidden
+    tokenizer: Tokenizer, tokens: int, hidden: list[Hidden], asked: Hidden, hay: array[int] | None = None
 ) -> tuple[array[int], array[int]]:
-    """(prompt, key) as ids: ``tokens`` in all, each key's sentence at its depth of the filler, one of them asked for."""
+    """(prompt, key) as ids: ``tokens`` in all, each key's sentence at its depth of the filler, one of them asked for.
+
+    hay: what it is hidden in, at least as many ids as ``tokens``; None for the filler.
+    """
     frame = tokenizer.frame("You are a helpful assistant.")
     closing = "" if asked.town else " The pass key is"
     task, question, lead, answer, filler = (
@@ -77,9 +81,7 @@ def passkey_ids(
     # what stands behind the filler has a fixed room, so that every question finds the same text before it
     behind = question + frame.to_answer + lead
     room = tokens - sum(map(len, (frame.opening, task, *needles, answer))) - max(len(behind), 64 if asked.town else 0)
-    many = array("i")
-    while len(many) < room:
-        many.extend(filler)
+    many = hay or filler * (room // len(filler) + 1)
     prompt, begun = frame.opening + task, 0
     for one, needle in sorted(zip(hidden, needles, strict=True), key=lambda pair: pair[0].depth):
         end = int(room * one.depth)
@@ -94,6 +96,7 @@ class Ours:
 
     session: setup.Session
     readings: Path
+    stop_after: float | None = None
 
     @property
     def ledger(self) -> Path:
@@ -105,19 +108,25 @@ class Ours:
     def ask(self, prompt: array[int], answer: array[int], *, name: str = "") -> dict[str, Any]:
         """Whether the key is found, tokens that had been read before, the recall of what was read.
 
-        name: a long reading's, for the ledger and for lines on stderr that say how far it is.
+        name: a long reading's, for the ledger and for lines on stderr that say how far it is. SystemExit where it was
+        stopped.
         """
         model, pages, _ = self.session.load()
+        stop = Flag()
         before, begun, said = self.seconds().get(name, 0.0), time.perf_counter(), [0.0]
 
         def emit(progress: Progress) -> None:
             spent = time.perf_counter() - begun
-            if not name or spent < said[0]:
+            if self.stop_after is not None and spent > self.stop_after:
+                stop.set()
+            if not name:
                 return
-            said[0] = spent + 60
             self.ledger.write_text(json.dumps(self.seconds() | {name: before + spent}), "utf-8")
-            left = f"{progress.seconds_left:.0f} s" if progress.seconds_left is not None else "?"
-            print(f"{name}: {progress.done} of {progress.total}, {before + spent:.0f} s, {left} left", file=sys.stderr)
+            if spent >= said[0]:
+                said[0] = spent + 60
+                left = f"{progress.seconds_left:.0f} s" if progress.seconds_left is not None else "?"
+                told = f"{name}: {progress.done} of {progress.total}, {before + spent:.0f} s, {left} left"
+                print(told, file=sys.stderr, flush=True)
 
         reading = prefill.read(
             model,
@@ -125,10 +134,14 @@ class Ours:
             setup.one_segment(prompt),
             limit=1 << 22,
             chunk_tokens=self.session.config.prefill_tokens,
-            cancel=Flag(),
+            cancel=stop,
             emit=emit,
             need_last=True,
         )
+        if not reading.finished:
+            sys.exit(
+                f"stopped after {reading.reused + reading.prefilled} of {len(prompt)} tokens; run it again to go on"
+            )
         assert reading.hidden is not None
         found: dict[str, Any] = {"found": True, "reused": reading.reused}
         found["seconds"] = round(before + time.perf_counter() - begun, 1)
@@ -146,7 +159,8 @@ class Ours:
 
 
 def name_of(row: dict[str, Any]) -> str:
-    return f"{row['model']}, ten keys in one text" if row.get("together") else str(row["model"])
+    many = f", {len(row['cells'])} keys in one text" if row.get("together") else ""
+    return f"{row['model']}{many}{', of books' if row.get('books') else ''}"
 
 
 def chart(found: list[dict[str, Any]]) -> str:
@@ -198,6 +212,8 @@ def main() -> None:
     parser.add_argument("--depths", nargs="+", type=float, default=[0.05, 0.25, 0.5, 0.75, 0.95])
     parser.add_argument("--together", action="store_true", help="the keys of all depths in one text (at most ten)")
     parser.add_argument("--readings", type=Path, metavar="FOLDER", help="keep the pages there, and go on from them")
+    parser.add_argument("--stop-after", type=float, metavar="SECONDS", help="stop a reading after so long")
+    parser.add_argument("--books", nargs="+", type=Path, metavar="FILE", help="hide them in these texts (UTF-8)")
     parser.add_argument("--peer", action="store_true", help="run transformers' own attention where ours misses")
     parser.add_argument("--peer-all", action="store_true", help="run it everywhere")
     parser.add_argument("--policy", default="default")
@@ -233,12 +249,17 @@ def run(given: argparse.Namespace, readings: Path) -> None:
     for name in given.model:
         info = setup.describe(name)
         session = setup.Session(setup.config(info, readings, policy=given.policy))
-        ours = Ours(session, readings)
+        ours = Ours(session, readings, given.stop_after)
+        hay = array("i")
+        for text in given.books or ():
+            hay.extend(session.tokenizer.encode([text.read_text("utf-8-sig")])[0].ids)
+        if given.books and len(hay) < max(given.tokens):
+            sys.exit(f"these books have {len(hay):,} tokens, {max(given.tokens):,} are asked for")
         peer: Any = None
         for tokens in given.tokens:
             cells = []
             for hidden, asked in cases(given, tokens):
-                prompt, answer = passkey_ids(session.tokenizer, tokens, hidden, asked)
+                prompt, answer = passkey_ids(session.tokenizer, tokens, hidden, asked, hay)
                 reading = f"{name} {tokens}" if given.together and not cells else ""
                 cell: dict[str, Any] = {"depth": asked.depth, **ours.ask(prompt, answer, name=reading)}
                 if given.peer_all or (given.peer and not cell["found"]):
@@ -249,6 +270,7 @@ def run(given: argparse.Namespace, readings: Path) -> None:
                 print(json.dumps(cell), flush=True)
                 cells.append(cell)
             facts = {"model": name, "tokens": tokens, "policy": given.policy, "together": given.together}
+            facts["books"] = [text.name for text in given.books or ()]
             rows.record("passkey", {**facts, "cells": cells, "peak_bytes": setup.peak_bytes()})
 
 

@@ -105,21 +105,23 @@ def fidelity_table() -> list[str]:
 
 
 def passkey_table() -> list[str]:
-    found = latest("passkey", "model", "tokens")
+    found = latest("passkey", "model", "tokens", "together", "books")
     if not found:
         return []
     lines = [
         "Pass key found, of the depths tried (transformers' own attention is asked where Lectern missed, or everywhere):",
         "",
-        "| model | tokens | Lectern | transformers' sdpa |",
-        "|---|---:|---:|---:|",
+        "| model | tokens | keys | Lectern | transformers' sdpa |",
+        "|---|---:|---|---:|---:|",
     ]
     for row in found:
         cells = row["cells"]
         peer = [cell["peer_found"] for cell in cells if "peer_found" in cell]
         theirs = f"{sum(peer)} of the {len(peer)} asked" if peer else "not asked"
         ours = sum(cell["found"] for cell in cells)
-        lines.append(f"| {row['model']} | {row['tokens']:,} | {ours} of {len(cells)} | {theirs} |")
+        where = " of books" if row["books"] else ""
+        how = f"{len(cells)} in one text{where}" if row["together"] else "one a text"
+        lines.append(f"| {row['model']} | {row['tokens']:,} | {how} | {ours} of {len(cells)} | {theirs} |")
     return [*lines, ""]
 
 
