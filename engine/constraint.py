@@ -14,18 +14,12 @@ import llguidance
 import numpy as np
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
-from engine import schema
+from engine import ending, grammar, schema
 from engine.errors import SchemaTooLong, SchemaUnsupported
 
 if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
     from numpy.typing import NDArray
 
-_STYLE: JsonCompileOptions = {
-    "whitespace_flexible": False,
-    "item_separator": schema.BETWEEN,
-    "key_separator": schema.AFTER_KEY,
-}
 # a string of an item that is worth beginning has room for so many tokens
 ITEM_TEXT_TOKENS = 12
 
@@ -45,8 +39,7 @@ class Constraint:
     def __init__(self, text: str, folder: Path, vocabulary: int, limit: int) -> None:
         self._node = schema.parse(text)
         self._tokens = _vocabulary(folder, vocabulary)
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(schema.strict(self._node), overrides=_STYLE)
-        self._matcher = llguidance.LLMatcher(self._tokens, grammar, log_level=0)
+        self._matcher = llguidance.LLMatcher(self._tokens, grammar.lark(self._node), log_level=0)
         self._check()
         self._mask = allocate_token_bitmask(1, vocabulary)
         self._size = vocabulary
@@ -91,7 +84,7 @@ class Constraint:
         """Whether what ``token`` begins can be ended; of an item that nobody asked for, whether it is worth it."""
         if not self._matcher.validate_tokens([token]):
             return False
-        closing = schema.close(self._node, self._said + self._tokens.decode_bytes([token]))
+        closing = ending.close(self._node, self._said + self._tokens.decode_bytes([token]))
         left = self._left - 1
         begins = closing.begun > self._begun
         if len(closing.rest) + (self._reserve if begins else 0) > left:
@@ -103,14 +96,14 @@ class Constraint:
         return True
 
     def _ending(self) -> list[int]:
-        return list(self._tokens.tokenize_bytes(schema.close(self._node, self._said).rest))
+        return list(self._tokens.tokenize_bytes(ending.close(self._node, self._said).rest))
 
     def _ending_after(self, wanted: bytes) -> list[int]:
         """The ending where ``wanted`` must not come; a string that was to end there ends there."""
         said, mark, _ = wanted.partition(b'"')
         if mark:
             try:
-                rest = schema.close(self._node, self._said + said).rest
+                rest = ending.close(self._node, self._said + said).rest
             except ValueError:
                 return self._ending()
             # nothing was cut
@@ -137,7 +130,7 @@ def _item_tokens(node: schema.Node) -> int:
 
 def _tokens(node: schema.Node) -> int:
     match node:
-        case schema.Text():
+        case schema.Text() | schema.Quote():
             return min(node.most, ITEM_TEXT_TOKENS)
         case schema.Fields():
             return sum(_tokens(one) for _, one in node.fields)

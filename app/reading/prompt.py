@@ -94,6 +94,26 @@ def document_segment(
     return Segment(name=f"document:{document.id}", ids=header.ids + text + closing.ids)
 
 
+def excerpt_segment(
+    engine: Engine, library: Library, document: DocumentRecord, spans: Sequence[tuple[int, int]], heading: str = ""
+) -> Segment:
+    """A part of a document: all of its text from the first of the spans to the last. One that holds all that is read
+    of the text up to its end begins as the document's own segment does: what is kept of one serves the other."""
+    start, end = spans[0][0], spans[-1][1]
+    found, read = tokens(engine, library, document), library.read_spans(document.id)
+    read = [(0, found.offsets[-1])] if read is None else read
+    first = [(max(a, 0), min(b, end)) for a, b in read if a < end]
+    text = library.text(document.text_sha256)
+    is_first = not "".join(text[a : min(b, start)] for a, b in first).strip()
+    whole = is_first and all(any(a <= one and other <= b for a, b in first) for one, other in spans)
+    header = _header(library, document, freeze=True) + ("" if whole or not heading else f"# {heading}\n\n")
+    opened, closing = engine.encode([header, CLOSING])
+    ids: array[int] = array("i")
+    for one, other in token_ranges(found.offsets, first if whole else [(start, end)], end):
+        ids += found.ids[one:other]
+    return Segment(name=f"excerpt:{document.id}", ids=opened.ids + ids + closing.ids)
+
+
 def opening_segment(frame: ChatFrame) -> Segment:
     return Segment(name="opening", ids=frame.opening)
 

@@ -1,25 +1,31 @@
 """Artefacts by every template from real documents: ``python -m tests.bench.artefacts``.
 
-Each run makes one artefact of one part of one document: at most ``--window`` tokens of text and ``--tokens`` an answer.
-A run is valid if its artefact is done and its answers have the structure asked for; it resolves if each of its items,
-of which there is at least one, names ranges of the canonical text that are there word for word. Records how many did,
-what went wrong, and wall time. ``--seconds`` ends it earlier; the row says how many runs there were.
+Each run makes one artefact of the first part of one document: at most ``--window`` tokens of text and ``--tokens`` an
+answer, 8,192 and 256 in all. A run is valid if its artefact is done, so that its answers have the structure asked for,
+and has an item; it resolves if each of its items names ranges of the canonical text that are there word for word, and
+holds the words that it quotes. Records how many did, what went wrong, and wall time, of the runs that found their
+reading kept and of the others. ``--home`` keeps all that, so that ``--seconds`` may cut it into pieces: the row is
+written when the last run is done.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from app.commands.common import local_engines
 from app.library.store import Library
 from app.reading.desk import ENDED, Desk
-from app.reading.making.template import shipped
+from app.reading.folding import bare
+from app.reading.making.template import Template, shipped
 from app.reading.runner import Runner
 from app.settings import Settings
 from tests.bench import rows
@@ -27,6 +33,8 @@ from tests.bench import rows
 OWNER = "local"
 BOOKS = ("alice.txt", "pride-and-prejudice.txt", "hong-lou-meng.txt", "sherlock-holmes.html")
 PAPERS = ("bitcoin.pdf", "mapreduce.pdf", "dynamo.pdf", "spanner.pdf")
+# tokens that were there already, of those a run was asked with: a question is always new
+KEPT = 0.8
 
 
 def main() -> None:
@@ -34,87 +42,118 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=rows.ROOT.parent / "shared")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--window", type=int, default=6000, help="tokens of text")
+    parser.add_argument("--window", type=int, help="tokens of text; those that a small model gets")
     parser.add_argument("--tokens", type=int, default=256, help="tokens of an answer")
-    parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--seconds", type=float, default=1e9, help="of this piece")
+    parser.add_argument("--home", type=Path, help="where pieces are kept")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() if given.home is None else nullcontext(given.home) as home:
         settings = Settings.load({"home": Path(home), "model": given.model})
         with Library(settings.home) as library:
             desk = Desk(settings, library, local_engines(settings))
-            row = measure(desk, given)
+            runs = piece(desk, given, Path(home) / "runs.jsonl")
             desk.engines.close()
-    if not given.dry:
+    row = summed(runs, given)
+    print(json.dumps(row, ensure_ascii=False))
+    if len(runs) == given.runs and not given.dry:
         rows.record("artefacts", row)
 
 
-def measure(desk: Desk, given: argparse.Namespace) -> dict[str, object]:
-    begun = time.perf_counter()
-    books = [shelved(desk, given.shared / "books" / name) for name in BOOKS]
-    papers = [shelved(desk, given.shared / "papers" / name) for name in PAPERS]
-    for job in desk.jobs.list(None, kind="read"):
-        # only parts are read here
-        desk.jobs.request_stop(None, job.id)
-    seconds, tokens_in, tokens_out, items, wrong = [], [], [], 0, Counter[str]()
-    valid = resolved = runs = 0
-    used: Counter[str] = Counter()
+def piece(desk: Desk, given: argparse.Namespace, kept: Path) -> list[dict[str, Any]]:
+    """The runs that were done, and as many more as there is time for."""
+    end = time.monotonic() + given.seconds
+    runs = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
     with Runner(desk) as runner:
+        begun = time.monotonic()
+        books, papers = shelved(desk, given.shared / "books", BOOKS), shelved(desk, given.shared / "papers", PAPERS)
+        for job in desk.jobs.list(None, kind="read"):
+            # only parts are read here
+            if job.state not in ENDED:
+                desk.jobs.request_stop(None, job.id)
         runner.start()
-        turns = ((turn, template) for turn in itertools.count() for template in shipped().values())
-        for number, (turn, template) in enumerate(turns):
-            if runs == given.runs or time.perf_counter() - begun > given.seconds:
+        print(f"shelved in {time.monotonic() - begun:.1f} s, {len(runs)} runs done before", flush=True)
+        turns = itertools.product(itertools.count(), enumerate(shipped().values()))
+        for turn, (number, template) in itertools.islice(turns, len(runs), given.runs):
+            if time.monotonic() > end:
                 break
             documents = papers if template.group in ("papers", "data") else books + papers[:1]
-            document = documents[(number + turn) % len(documents)]
-            start = time.perf_counter()
-            run = desk.make(OWNER, template.id, [document], parts=1, window=given.window, tokens=given.tokens)
-            # one runner for all: it would end its engine with each
-            while desk.jobs.get(None, run.job_id).state not in ENDED:
-                time.sleep(0.05)
-            seconds.append(time.perf_counter() - start)
-            runs += 1
-            used[template.id] += 1
-            shown = desk.artefact(OWNER, run.artefact_id)
-            tokens_in += [step.tokens.get("context", 0) for step in shown.steps]
-            tokens_out += [step.tokens.get("answered", 0) for step in shown.steps]
-            made = (shown.content or {}).get("items", [])
-            items += len(made)
-            if shown.version.state == "done":
-                valid += 1
-            else:
-                wrong[f"{template.id}: {shown.version.error}"] += 1
-            resolved += bool(made) and all(stands(desk, item) for item in made)
+            runs.append(run(desk, given, template, documents[(number + turn) % len(documents)]))
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(runs[-1], ensure_ascii=False) + "\n")
+            one = runs[-1]
             print(
-                f"{runs:>4} {template.id:<18} {seconds[-1]:6.1f} s  {shown.version.state}  {len(made)} items",
+                f"{len(runs):>4} {one['template']:<18} {one['seconds']:6.1f} s  {one['state']}  {one['items']} items  "
+                f"{one['in']} in, {one['reused']} kept, {one['out']} out  {one['error'] or ''}",
                 flush=True,
             )
+    return runs
+
+
+def run(desk: Desk, given: argparse.Namespace, template: Template, document: int) -> dict[str, Any]:
+    start = time.monotonic()
+    made = desk.make(OWNER, template.id, [document], parts=1, window=given.window, tokens=given.tokens)
+    # one runner for all: it would end its engine with each
+    while desk.jobs.get(None, made.job_id).state not in ENDED:
+        time.sleep(0.02)
+    seconds = time.monotonic() - start
+    shown = desk.artefact(OWNER, made.artefact_id)
+    items = (shown.content or {}).get("items", [])
+    tokens = [step.tokens for step in shown.steps]
+    return {
+        "template": template.id,
+        "document": desk.library.document(desk.owner_id(OWNER), document).filename,
+        "state": shown.version.state,
+        "error": shown.version.error,
+        "items": len(items),
+        "resolved": bool(items) and all(stands(desk, item) for item in items),
+        "in": max((one.get("context", 0) for one in tokens), default=0),
+        "reused": max((one.get("reused", 0) for one in tokens), default=0),
+        "out": max((one.get("answered", 0) for one in tokens), default=0),
+        "steps": len(shown.steps),
+        "seconds": round(seconds, 3),
+    }
+
+
+def summed(runs: list[dict[str, Any]], given: argparse.Namespace) -> dict[str, Any]:
+    kept = [one["seconds"] for one in runs if one["reused"] > KEPT * one["in"]]
+    read = [one["seconds"] for one in runs if one["reused"] <= KEPT * one["in"]]
     return {
         "model": given.model,
-        "runs": runs,
-        "templates": len(used),
-        "valid": valid,
-        "resolved": resolved,
-        "items": items,
-        "wrong": dict(wrong),
-        "most_tokens_in": max(tokens_in, default=0),
-        "most_tokens_out": max(tokens_out, default=0),
-        "seconds_a_run": {
-            "median": round(statistics.median(seconds), 2),
-            "least": round(min(seconds), 2),
-            "most": round(max(seconds), 2),
-        },
-        "wall_seconds": round(time.perf_counter() - begun, 1),
+        "runs": len(runs),
+        "templates": len({one["template"] for one in runs}),
+        "documents": len({one["document"] for one in runs}),
+        "valid": sum(one["state"] == "done" and one["items"] > 0 for one in runs),
+        "resolved": sum(one["resolved"] for one in runs),
+        "items": sum(one["items"] for one in runs),
+        "wrong": dict(Counter(f"{one['template']}: {one['error']}" for one in runs if one["state"] != "done")),
+        "most_tokens_in": max((one["in"] for one in runs), default=0),
+        "most_tokens_out": max((one["out"] for one in runs), default=0),
+        "runs_with_reading_kept": len(kept),
+        "seconds_a_run": {"reading_kept": spread(kept), "read_first": spread(read)},
+        "wall_seconds": round(sum(one["seconds"] for one in runs), 1),
         "window": given.window,
         "tokens": given.tokens,
     }
 
 
-def shelved(desk: Desk, path: Path) -> int:
-    return desk.add(OWNER, path, path.name).document.id
+def spread(seconds: list[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    return {
+        "median": round(statistics.median(seconds), 2),
+        "least": round(min(seconds), 2),
+        "most": round(max(seconds), 2),
+    }
 
 
-def stands(desk: Desk, item: dict[str, object]) -> bool:
+def shelved(desk: Desk, folder: Path, names: tuple[str, ...]) -> list[int]:
+    known = {one.filename: one.id for one in desk.library.documents(desk.owner_id(OWNER))}
+    return [known.get(name) or desk.add(OWNER, folder / name, name).document.id for name in names]
+
+
+def stands(desk: Desk, item: dict[str, Any]) -> bool:
+    """Whether there is evidence, and all of it is in the text."""
     evidence = item.get("evidence")
     if not isinstance(evidence, list) or not evidence:
         return False
@@ -122,6 +161,8 @@ def stands(desk: Desk, item: dict[str, object]) -> bool:
         document = desk.library.document(desk.owner_id(OWNER), place["document"])
         text = desk.library.text(document.text_sha256)
         if not place["text"].strip() or text[place["start"] : place["end"]] != place["text"]:
+            return False
+        if bare(place.get("quote", "")).text not in bare(place["text"]).text:
             return False
     return True
 

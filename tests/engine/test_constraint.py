@@ -18,7 +18,13 @@ from engine.protocol import Delta, Done, Event, Prompt, Sampling, Segment
 from engine.session import Session
 from engine.tokenizer import Tokenizer
 
+PASSAGES = [
+    "Alice was beginning to get very tired of sitting by her sister on the bank (and of having nothing to do).",
+    'She said "so", twice.\\ And 第二天一早，王熙凤往“宁国府”中来了。',
+    "Yes!",
+]
 SCHEMA = {
+    "passages": PASSAGES,
     "type": "object",
     "properties": {
         "title": {"type": "string", "maxLength": 60},
@@ -30,6 +36,8 @@ SCHEMA = {
                 "type": "object",
                 "properties": {
                     "at": {"type": "integer", "minimum": 1, "maximum": 143},
+                    "quote": {"type": "string", "quoted": True, "minLength": 12, "maxLength": 40},
+                    "name": {"type": "string", "quoted": True, "minLength": 2, "maxLength": 12},
                     "mood": {"enum": ["glad", "sad", "愁"]},
                     "text": {"type": "string", "maxLength": 200},
                 },
@@ -89,18 +97,18 @@ def test_random_weights_give_valid_structure(
     prompt = Prompt(segments=(Segment(name="opening", ids=Tokenizer(folder).encode(["Alice was tired."])[0].ids),))
     for seed in range(2):
         told: list[Event] = []
-        sampling = Sampling(temperature=temperature, seed=seed, max_tokens=110, schema=TEXT, stop=('"',))
+        sampling = Sampling(temperature=temperature, seed=seed, max_tokens=200, schema=TEXT, stop=('"',))
         done = session.generate(prompt, sampling, told.append, threading.Event())
         text = "".join(one.text for one in told if isinstance(one, Delta))
         assert schema.fault(NODE, json.loads(text)) is None
-        assert done.finish == "stop" and done.answered <= 110
+        assert done.finish == "stop" and done.answered <= 200
 
 
 def test_in_the_engines_own_process(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     engine = LocalEngine(str(tiny_checkpoint("qwen2")), cache=tmp_path, readings=None)
     try:
         prompt = Prompt(segments=(Segment(name="opening", ids=engine.encode(["Alice was tired."])[0].ids),))
-        events = list(engine.generate(prompt, Sampling(max_tokens=120, schema=TEXT, seed=1)))
+        events = list(engine.generate(prompt, Sampling(max_tokens=220, schema=TEXT, seed=1)))
         assert schema.fault(NODE, json.loads("".join(one.text for one in events if isinstance(one, Delta)))) is None
         assert isinstance(events[-1], Done) and events[-1].finish == "stop"
         with pytest.raises(SchemaTooLong):
@@ -113,11 +121,11 @@ def test_in_the_engines_own_process(tiny_checkpoint: Callable[..., Path], tmp_pa
 
 def test_the_small_models_tokenizer(smollm2: Path) -> None:
     for seed in range(5):
-        value = json.loads(walk(smollm2, 49152, 100, random.Random(seed)))
+        value = json.loads(walk(smollm2, 49152, 160, random.Random(seed)))
         assert schema.fault(NODE, value) is None
 
 
 def test_the_default_models_tokenizer(default_model: Path) -> None:
     for seed in range(5):
-        value = json.loads(walk(default_model, 151936, 100, random.Random(seed)))
+        value = json.loads(walk(default_model, 151936, 160, random.Random(seed)))
         assert schema.fault(NODE, value) is None

@@ -22,7 +22,7 @@ from app.reading.making.errors import (
     TemplateTaken,
 )
 from app.reading.making.template import LANGUAGES, Template
-from engine import schema
+from engine import ending, schema
 from engine.errors import SchemaTooLong
 from engine.protocol import Engine
 
@@ -292,7 +292,9 @@ class Making:
             fine = False
         if not fine:
             raise ContentInvalid(f"item {number} names a place where its text does not stand")
-        return {"document": document, "start": start, "end": end, "text": text}
+        quote = place.get("quote")
+        kept = {"quote": quote} if isinstance(quote, str) and bare(quote).text in bare(text).text else {}
+        return {"document": document, "start": start, "end": end, "text": text, **kept}
 
     def compare_artefact(self, owner: str, artefact_id: int, before: int, after: int) -> dict[str, Any]:
         """added, removed: items; changed: [{"before", "after", "fields"}]; same: how many."""
@@ -346,8 +348,8 @@ def compared(template: Template, before: list[dict[str, Any]], after: list[dict[
 def check_length(engine: Engine, template: Template, choices: Mapping[str, Any]) -> None:
     """Raise SchemaTooLong if the shortest answer of a step does not fit into its tokens."""
     for join in (False, True) if template.join is not None else (False,):
-        node = schema.parse(template.schema(choices["inputs"], 999, join=join))
-        needed = len(engine.encode([schema.shortest(node)])[0].ids)
+        node = schema.parse(template.schema(choices["inputs"], join=999 if join else None))
+        needed = len(engine.encode([ending.shortest(node)])[0].ids)
         if needed > choices["tokens"]:
             raise SchemaTooLong(needed, choices["tokens"])
 

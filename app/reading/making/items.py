@@ -1,7 +1,7 @@
 """From what a model wrote to items with their places, and many parts' items to one list. No model here.
 
 An item: the template's properties, and ``evidence``: [{"document", "start", "end", "text"}], ranges of canonical texts
-in code points with what stands there; ``unnamed``: of the names that must stand at the place, those that do not;
+in code points with what stands there, and for most "quote", the words of it that were quoted;
 ``unsupported``: numbers of a join that stand at none of its places; ``misquoted``: what it quotes and no document says.
 """
 
@@ -16,8 +16,8 @@ from app.library.artefacts import StepRecord
 from app.library.values import clean
 from app.reading.folding import bare
 from app.reading.making.errors import StepFailed
-from app.reading.making.template import AT, FROM, Template
-from app.reading.making.units import Window
+from app.reading.making.template import FROM, QUOTE, Template
+from app.reading.making.units import Window, lines
 from engine import schema
 
 EVIDENCE_LIMIT = 12
@@ -38,9 +38,9 @@ def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
         raise StepFailed(f"the answer has another structure ({fault})")
     kept, seen = [], set()
     for item in value["items"]:
-        said = [text for name, text in item.items() if isinstance(text, str) and name not in (AT, FROM)]
-        mark = json.dumps({name: one for name, one in item.items() if name not in (AT, FROM)}, sort_keys=True)
-        if any(text.strip() in ("", schema.CUT) for text in said) or mark in seen:
+        words = [text for name, text in item.items() if isinstance(text, str) and name not in (QUOTE, FROM)]
+        mark = json.dumps({name: one for name, one in item.items() if name not in (QUOTE, FROM)}, sort_keys=True)
+        if any(text.strip() in ("", schema.CUT) for text in words) or mark in seen:
             continue
         seen.add(mark)
         kept.append({name: one.strip() if isinstance(one, str) else one for name, one in item.items()})
@@ -50,26 +50,31 @@ def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def placed(items: Sequence[dict[str, Any]], window: Window, text: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Each with the range of the sentence that it names by number, or, where a name stands in another sentence of
-    the window only, of the nearest one that has it."""
-    folded = [bare(text[unit.start : unit.end]).text for unit in window.units]
+    """Each with the range of the sentence that it quotes, and where a name stands in other sentences of the window
+    only, of the nearest one that has it. Of several sentences with the words, the one with most names counts."""
+    folded = [bare(one).text for one in lines(text, window)]
     made = []
     for item in items:
-        at = min(max(1, item[AT]), len(window.units)) - 1
+        quote = str(item[QUOTE]).strip()
+        words = bare(quote).text
         wanted = {name: bare(str(item[name])).text for name in names}
-        near = sorted(range(len(folded)), key=lambda n: abs(n - at))
-        best = max(near, key=lambda n: sum(bool(one) and one in folded[n] for one in wanted.values()))
-        missing = [name for name, one in wanted.items() if not one or one not in folded[best]]
-        unit = window.units[best]
-        evidence = {
-            "document": window.document,
-            "start": unit.start,
-            "end": unit.end,
-            "text": text[unit.start : unit.end],
-        }
-        rest = {name: one for name, one in item.items() if name != AT}
-        made.append({**rest, "evidence": [evidence], **({"unnamed": missing} if missing else {})})
+        found = [n for n, one in enumerate(folded) if words in one]
+        if not found:
+            raise StepFailed(f"it quotes what the text does not say (“{quote}”)")
+        at = max(found, key=lambda n: sum(bool(one) and one in folded[n] for one in wanted.values()))
+        places = [{**_place(window, at, text), "quote": quote}]
+        for one in wanted.values():
+            near = min((n for n in range(len(folded)) if one in folded[n]), key=lambda n: abs(n - at), default=at)
+            if near != at:
+                places.append(_place(window, near, text))
+        rest = {name: one for name, one in item.items() if name != QUOTE}
+        made.append({**rest, "evidence": _united([places])})
     return made
+
+
+def _place(window: Window, number: int, text: str) -> dict[str, Any]:
+    unit = window.units[number]
+    return {"document": window.document, "start": unit.start, "end": unit.end, "text": text[unit.start : unit.end]}
 
 
 def collected(template: Template, items: Sequence[dict[str, Any]], window: Window, text: str) -> list[dict[str, Any]]:
@@ -77,12 +82,11 @@ def collected(template: Template, items: Sequence[dict[str, Any]], window: Windo
     if template.collect is None or template.only is None:
         return list(items)
     made = list(items)
-    for unit in window.units:
-        said = text[unit.start : unit.end]
-        evidence = {"document": window.document, "start": unit.start, "end": unit.end, "text": said}
-        for found in dict.fromkeys(match[0].strip() for match in re.finditer(template.only, said)):
+    for number in range(len(window.units)):
+        place = _place(window, number, text)
+        for found in dict.fromkeys(match[0].strip() for match in re.finditer(template.only, place["text"])):
             rest = {name: NOTHING for name in template.last["properties"]}
-            made.append({**rest, template.collect: found, "evidence": [evidence]})
+            made.append({**rest, template.collect: found, "evidence": [{**place, "quote": found}]})
     return made
 
 
@@ -93,9 +97,9 @@ def rested(items: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]]) -
         chosen = [sources[n - 1] for n in dict.fromkeys(item[FROM]) if 0 < n <= len(sources)] or list(sources[:1])
         evidence = _united(one["evidence"] for one in chosen)
         rest = {name: one for name, one in item.items() if name != FROM}
-        said = " ".join(one for one in rest.values() if isinstance(one, str))
+        words = " ".join(one for one in rest.values() if isinstance(one, str))
         shown = " ".join(one["text"] for one in evidence)
-        figures = [one for one in _NUMBERS.findall(said) if one.strip() not in shown]
+        figures = [one for one in _NUMBERS.findall(words) if one.strip() not in shown]
         made.append({**rest, "evidence": evidence, **({"unsupported": figures} if figures else {})})
     return made
 

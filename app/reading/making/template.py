@@ -4,7 +4,7 @@ id: letters, digits and hyphens · group: of the list it stands in · title, abo
 Schema of one item (an object; the place is added to it) · items: [least, most] a step · view: one of VIEWS ·
 over: "windows" or "chapters" of the text · only: a regular expression: only sentences that hold it are shown ·
 collect: a property into which everything that ``only`` finds is taken, whether a model names it or not ·
-names: properties whose value must stand at the place · merge: properties that make two items one ·
+names: properties whose value is taken from the text word for word · merge: properties that make two items one ·
 join: {"prompt", "item", "items", "sources": [least, most]}: a last step over all items, numbered ·
 inputs: what the person chooses, [{"id", "title", "kind": "text" | "number" | "choice" | "list", "default", …}] ·
 tokens: of one step's answer. ``{audience}`` in a prompt and ``"$audience"`` in a schema stand for an input.
@@ -34,8 +34,12 @@ TOKENS = 256
 MOST_TOKENS = 4096
 SOURCE_LIMIT = 20_000
 PROMPT_LIMIT = 4000
-# the property that Lectern adds: the number of a sentence, and of the items that a join rests on
-AT, FROM = "at", "from"
+# the properties that Lectern adds: words of the text, the number of a sentence, the items that a join rests on
+QUOTE, AT, FROM = "quote", "at", "from"
+# characters of a quotation, and of one in a script without spaces
+QUOTE_LENGTHS, WIDE_QUOTE_LENGTHS = (16, 96), (6, 40)
+# stands for a text where only the form of an answer matters
+SAMPLE = ("Here stands a sentence, as long as those that are quoted.",)
 
 _KNOWN = {
     "id", "group", "title", "about", "prompt", "item", "items", "view", "over", "only", "names", "merge", "join",
@@ -108,27 +112,29 @@ class Template:
             raise InputInvalid(unknown[0], f"this template asks for: {known}")
         return {one.id: _chosen(one, given.get(one.id, default(one, language))) for one in self.inputs}
 
-    def schema(self, inputs: Mapping[str, Any], count: int, *, join: bool = False) -> dict[str, Any]:
-        """Of one step's answer, where ``count`` sentences (or items, to be joined) are numbered."""
-        made = self.join if join and self.join is not None else self
-        item = _filled(made.item, inputs)
-        number = {"type": "integer", "minimum": 1, "maximum": max(1, count)}
-        place: dict[str, Any] = {AT: number}
-        if join and self.join is not None:
-            least, most = (min(one, max(1, count)) for one in self.join.sources)
-            place = {FROM: {"type": "array", "items": number, "minItems": least, "maxItems": most}}
+    def schema(
+        self, inputs: Mapping[str, Any], *, texts: Sequence[str] = SAMPLE, join: int | None = None
+    ) -> dict[str, Any]:
+        """Of one step's answer over ``texts``, which it quotes; of a join over so many numbered items."""
+        made = self.join if join is not None and self.join is not None else self
+        properties = dict(_filled(made.item, inputs)["properties"])
         least, most = (_filled(one, inputs) for one in made.items)
-        return {
-            "type": "object",
-            "properties": {
-                "items": {
-                    "type": "array",
-                    "minItems": least,
-                    "maxItems": max(least, most),
-                    "items": {"type": "object", "properties": {**place, **item["properties"]}},
-                }
-            },
-        }
+        whole: dict[str, Any] = {}
+        if join is not None and self.join is not None:
+            fewest, greatest = (min(one, max(1, join)) for one in self.join.sources)
+            number = {"type": "integer", "minimum": 1, "maximum": max(1, join)}
+            place = {FROM: {"type": "array", "items": number, "minItems": fewest, "maxItems": greatest}}
+        else:
+            shortest, longest = WIDE_QUOTE_LENGTHS if _is_wide(texts) else QUOTE_LENGTHS
+            place = {QUOTE: {"type": "string", "quoted": True, "minLength": shortest, "maxLength": longest}}
+            whole["passages"] = list(texts)
+            if self.join is None:
+                for name in self.names:
+                    if properties[name].get("type") == "string":
+                        properties[name] = {"minLength": 2, **properties[name], "quoted": True}
+        item = {"type": "object", "properties": {**place, **properties}}
+        items = {"type": "array", "minItems": least, "maxItems": max(least, most), "items": item}
+        return {**whole, "type": "object", "properties": {"items": items}}
 
     def asked(self, language: str, inputs: Mapping[str, Any], *, join: bool = False) -> str:
         prompt = self.join.prompt if join and self.join is not None else self.prompt
@@ -183,7 +189,7 @@ def read(source: Any, *, own: bool = False) -> Template:
     made = replace(made, names=names, merge=merge)
     for join_step in (False, True) if made.join is not None else (False,):
         try:
-            schema.parse(made.schema(made.choose({}), 99, join=join_step))
+            schema.parse(made.schema(made.choose({}), join=99 if join_step else None))
         except SchemaUnsupported as error:
             raise check.wrong(f"{'join/' if join_step else ''}item{error.where}", error.reason) from error
     _check_view(made, check)
@@ -247,7 +253,7 @@ class _Check:
         value = source.get(key)
         if not isinstance(value, dict) or not isinstance(value.get("properties"), dict) or not value["properties"]:
             raise self.wrong(key, "it must be the JSON Schema of an object with properties")
-        taken = sorted({AT, FROM, "evidence"} & set(value["properties"]))
+        taken = sorted({QUOTE, AT, FROM, "evidence"} & set(value["properties"]))
         if taken:
             raise self.wrong(f"{key}/{taken[0]}", "Lectern adds the place itself: call this property otherwise")
         for name in _slots(value):
@@ -367,6 +373,12 @@ def _filled(value: Any, inputs: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [_filled(one, inputs) for one in value]
     return value
+
+
+def _is_wide(texts: Sequence[str]) -> bool:
+    """Whether most of it is Chinese, Japanese or Korean."""
+    sample = "".join(texts)[:4000]
+    return sum(ord(character) >= 0x2E80 for character in sample) * 2 > len(sample)
 
 
 def _slots(value: Any) -> set[str]:

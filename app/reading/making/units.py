@@ -1,4 +1,4 @@
-"""A text as numbered sentences, cut into windows that a model reads one at a time. Ranges count code points.
+"""A text as sentences, cut into windows that a model reads one at a time. Ranges count code points.
 
 A unit is a sentence, or short neighbours of one paragraph together; headings stand alone. What a window shows depends
 on the text and on the tokens allowed only, so that what was read of it for one template is found again for another.
@@ -17,8 +17,6 @@ from app.documents.model import Chapter, Paragraph
 # characters: a unit of fewer is joined to the next, one of more is cut
 LEAST, MOST = 60, 480
 LEAST_WIDE, MOST_WIDE = 24, 200
-# "[123] " and the line's end
-NUMBER_TOKENS = 6
 # a window ends at a chapter's end if it is so full by then
 FULL = 0.5
 
@@ -42,7 +40,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A part of one document that is read at once. title: of its chapter, or ""; tokens: about, with the numbers."""
+    """A part of one document that is read at once. title: of its chapter, or ""; tokens: about."""
 
     document: int
     title: str
@@ -131,7 +129,7 @@ def windows(
         held, taken = [], 0
 
     for unit in found:
-        size = bisect_left(offsets, unit.end) - bisect_right(offsets, unit.start) + 2 + NUMBER_TOKENS
+        size = bisect_left(offsets, unit.end) - bisect_right(offsets, unit.start) + 2
         crosses = bool(held) and unit.chapter != held[-1].chapter
         if taken + size > tokens or (crosses and (by_chapter or taken > FULL * tokens)):
             close()
@@ -151,8 +149,6 @@ def spread(found: Sequence[Window], most: int | None) -> list[Window]:
     return [found[n * len(found) // most] for n in range(most)]
 
 
-def sheet(text: str, header: str, window: Window) -> str:
-    """What the model reads: the document's header, then a line a unit with its number from 1."""
-    lines = (f"[{n}] {' '.join(text[unit.start : unit.end].split())}" for n, unit in enumerate(window.units, 1))
-    title = [f"# {window.title}"] if window.title else []
-    return header + "\n".join([*title, *lines])
+def lines(text: str, window: Window) -> list[str]:
+    """Its sentences, each on one line."""
+    return [" ".join(text[unit.start : unit.end].split()) for unit in window.units]

@@ -20,8 +20,8 @@ from app.reading import prompt as prompts
 from app.reading.making import items as making
 from app.reading.making import template as templates
 from app.reading.making.errors import NothingToMake, StepFailed
-from app.reading.making.template import AT, FROM, Template
-from app.reading.making.units import Unit, Window, sheet, spread, units, windows
+from app.reading.making.template import FROM, QUOTE, Template
+from app.reading.making.units import Unit, Window, lines, spread, units, windows
 from app.reading.work import Ended, Interrupted, Orders, Telling, engine_of, told
 from engine.errors import EngineError, WorkerDied
 from engine.protocol import PAGE_TOKENS, Delta, Done, Engine, Prompt, Sampling, Segment
@@ -117,7 +117,7 @@ class _Maker:
             raise NothingToMake(self._template.title[self._language], [one.title for one in documents])
         planned = []
         for window in found:
-            key = self._key(engine, self._sheet(documents, window), len(window.units))
+            key = self._key(engine, lines(self._text(window.document), window))
             # what an earlier version made of the same words stands, unless everything is to be made anew
             known = None if self._choices.get("anew") else self._store.known(self._version.artefact_id, key)
             planned.append(
@@ -132,20 +132,15 @@ class _Maker:
             )
         return planned
 
-    def _sheet(self, documents: Sequence[DocumentRecord], window: Window) -> str:
-        document = next(one for one in documents if one.id == window.document)
-        header = prompts.header_text(document.title, document.authors)
-        return sheet(self._text(window.document), header, window) + prompts.CLOSING
-
     def _text(self, document_id: int) -> str:
         if document_id not in self._texts:
             document = self._desk.library.document(self._job.owner_id, document_id)
             self._texts[document_id] = self._desk.library.text(document.text_sha256)
         return self._texts[document_id]
 
-    def _key(self, engine: Engine, shown: str, count: int, *, join: bool = False) -> str:
-        asked = question(self._template, self._choices, count, join=join)
-        made_of = [engine.model.name, shown, asked, self._template.schema(self._choices["inputs"], count, join=join)]
+    def _key(self, engine: Engine, texts: list[str]) -> str:
+        asked = question(self._template, self._choices)
+        made_of = [engine.model.name, asked, self._template.schema(self._choices["inputs"], texts=texts)]
         return hashlib.blake2b(to_json(made_of).encode(), digest_size=16).hexdigest()
 
     # steps
@@ -189,18 +184,20 @@ class _Maker:
     def _step(self, engine: Engine, step: StepRecord) -> tuple[Done, list[dict[str, Any]]]:
         if step.kind == "join":
             sources = [self._sources()[n] for n in step.span]
-            lines = making.numbered(self._template, sources)
-            shown = "\n".join(f"[{n}] {line}" for n, line in enumerate(lines, 1)) + "\n\n"
-            done, items = self._answered(engine, step, shown, len(sources), "items")
+            numbered = making.numbered(self._template, sources)
+            shown = "\n".join(f"[{n}] {line}" for n, line in enumerate(numbered, 1)) + "\n\n"
+            asked = self._template.schema(self._choices["inputs"], join=len(sources))
+            segment = Segment(name="items", ids=engine.encode([shown])[0].ids)
+            done, items = self._answered(engine, step, segment, asked, len(sources))
             return done, [] if done.finish == "stopped" else making.rested(items, sources)
         assert step.document_id is not None
         text = self._text(step.document_id)
         found = tuple(Unit(*one) for one in step.span)
         window = Window(document=step.document_id, title=step.title, chapter=found[0].chapter, units=found, tokens=0)
         document = self._desk.library.document(self._job.owner_id, step.document_id)
-        done, items = self._answered(
-            engine, step, self._sheet([document], window), len(found), f"excerpt:{document.id}"
-        )
+        texts = lines(text, window)
+        asked = self._template.schema(self._choices["inputs"], texts=texts)
+        done, items = self._answered(engine, step, self._excerpt(engine, document, window, texts), asked, None)
         if done.finish == "stopped":
             return done, []
         names = self._template.names if self._template.join is None else ()
@@ -208,17 +205,23 @@ class _Maker:
         checked = [self._checked(item, document) for item in placed]
         return done, making.collected(self._template, checked, window, text)
 
+    def _excerpt(self, engine: Engine, document: DocumentRecord, window: Window, texts: list[str]) -> Segment:
+        """What the model reads of a window: the text itself, or the sentences that the template is about."""
+        if self._template.only is None:
+            spans = [(unit.start, unit.end) for unit in window.units]
+            return prompts.excerpt_segment(engine, self._desk.library, document, spans, window.title)
+        shown = prompts.header_text(document.title, document.authors) + "\n".join(texts) + prompts.CLOSING
+        return Segment(name=f"excerpt:{document.id}", ids=engine.encode([shown])[0].ids)
+
     def _answered(
-        self, engine: Engine, step: StepRecord, shown: str, count: int, name: str
+        self, engine: Engine, step: StepRecord, shown: Segment, asked: dict[str, Any], join: int | None
     ) -> tuple[Done, list[dict[str, Any]]]:
-        join = step.kind == "join"
-        asked = self._template.schema(self._choices["inputs"], count, join=join)
         frame = engine.frame(prompts.SYSTEM)
-        question_text = question(self._template, self._choices, count, join=join)
+        question_text = question(self._template, self._choices, join=join)
         prompt = Prompt(
             segments=(
                 prompts.opening_segment(frame),
-                Segment(name=name, ids=engine.encode([shown])[0].ids),
+                shown,
                 Segment(name="conversation", ids=prompts.conversation_ids(engine, frame, [], question_text)),
             )
         )
@@ -243,11 +246,11 @@ class _Maker:
 
     def _checked(self, item: dict[str, Any], document: DocumentRecord) -> dict[str, Any]:
         """With what it quotes and the document does not say; its place holds what it claims to hold."""
-        place = item["evidence"][0]
-        if not self._desk.quotes.stands(document.id, place["start"], place["end"], place["text"]):
+        stands = self._desk.quotes.stands
+        if not all(stands(document.id, one["start"], one["end"], one["text"]) for one in item["evidence"]):
             raise StepFailed("the document was parsed again while it was read")
-        said = "\n\n".join(one for one in item.values() if isinstance(one, str))
-        quotes = self._desk.quotes.check(said, [document.id])
+        words = "\n\n".join(one for one in item.values() if isinstance(one, str))
+        quotes = self._desk.quotes.check(words, [document.id])
         missing = [one.text for one in quotes if one.kind == "not found"]
         return {**item, "misquoted": missing} if missing else item
 
@@ -363,26 +366,27 @@ def document_windows(
     )
 
 
-def question(template: Template, choices: dict[str, Any], count: int, *, join: bool = False) -> str:
-    """What the model is asked, with the structure of its answer in words."""
+def question(template: Template, choices: dict[str, Any], *, join: int | None = None) -> str:
+    """What the model is asked, with the structure of its answer in words; join: of so many numbered items."""
     language = str(choices["language"])
-    asked = template.asked(language, choices["inputs"], join=join)
-    item = template.join.item if join and template.join is not None else template.item
+    asked = template.asked(language, choices["inputs"], join=join is not None)
+    item = template.join.item if join is not None and template.join is not None else template.item
     names = ", ".join(f'"{name}"' for name in item["properties"])
-    number = FROM if join else AT
+    first = QUOTE if join is None else FROM
     if language == "zh":
         place = (
-            f'"{number}"是所依据的编号（1 到 {count}）的列表'
-            if join
-            else f'"{AT}"是方括号中的句子编号（1 到 {count}），该句证明这一条'
+            f'"{QUOTE}"是这一段中能证明这一条的原话，一字不改'
+            if join is None
+            else f'"{FROM}"是所依据的编号（1 到 {join}）的列表'
         )
-        return f'{asked}\n\n以 JSON 作答：{{"items": [...]}}，每条含 "{number}" 与 {names}。{place}。请用中文写。'
+        return f'{asked}\n\n以 JSON 作答：{{"items": [...]}}，每条依次含 "{first}" 与 {names}。{place}。请用中文写。'
     place = (
-        f'"{number}" lists the numbers (1 to {count}) that it rests on'
-        if join
-        else f'"{AT}" is the number in square brackets (1 to {count}) of the sentence that shows it'
+        f'"{QUOTE}" are words of the excerpt that show it, unchanged'
+        if join is None
+        else f'"{FROM}" lists the numbers (1 to {join}) that it rests on'
     )
     spoken = LANGUAGE_NAMES.get(language, language)
     return (
-        f'{asked}\n\nAnswer in JSON: {{"items": [...]}}, each with "{number}" and {names}. {place}. Write in {spoken}.'
+        f'{asked}\n\nAnswer in JSON: {{"items": [...]}}, each with "{first}" and then {names}. {place}. '
+        f"Write in {spoken}."
     )

@@ -24,6 +24,7 @@ from app.reading.desk import Desk
 from app.reading.runner import Runner
 from app.settings import Settings
 from engine.errors import CheckpointNotFound, EngineError
+from engine.passages import Passages
 from engine.protocol import (
     PAGE_TOKENS,
     ChatFrame,
@@ -217,17 +218,23 @@ class PlainEngine:
         return False
 
 
-def value_of(asked: dict[str, Any], path: str = "") -> Any:
+def value_of(asked: dict[str, Any], path: str = "", passages: Passages | None = None) -> Any:
     """The plainest value of a schema: of a list the fewest items, each saying where it stands."""
+    if "passages" in asked:
+        passages = Passages(asked["passages"])
     if "enum" in asked:
         return asked["enum"][0]
     kind = asked["type"]
     if kind == "object":
-        return {name: value_of(one, f"{path} {name}") for name, one in asked["properties"].items()}
+        return {name: value_of(one, f"{path} {name}", passages) for name, one in asked["properties"].items()}
     if kind == "array":
-        return [value_of(asked["items"], f"{path} {n}") for n in range(asked.get("minItems", 0))]
+        return [value_of(asked["items"], f"{path} {n}", passages) for n in range(asked.get("minItems", 0))]
     if kind == "integer":
         return asked["maximum"]
+    if asked.get("quoted"):
+        assert passages is not None
+        most = asked["maxLength"]
+        return passages.ending(b"", min(asked["minLength"], passages.longest(most)), most).decode()
     return path.strip()[-asked["maxLength"] :] or "x"
 
 

@@ -80,28 +80,45 @@ def test_every_template_makes_something_whose_places_stand(desk: Desk, made: Cal
 
 
 def test_a_name_leads_to_a_sentence_that_has_it(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
-    def told(asked: dict[str, Any], prompt: str) -> Any:
-        # the model points at the first sentence, whatever it says
-        names = [("Cheshire Cat", "in a tree"), ("Hatter", "in the garden"), ("Bill", "not here")]
-        return {"items": [{"at": 1, "name": name, "about": about} for name, about in names]}
+    # the model quotes the same sentence, whatever it says
+    names = [("Cheshire Cat", "in a tree"), ("Hatter", "in the garden")]
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "Hatter in the garden", "name": name, "about": about} for name, about in names]
+    }
+    cat, hatter = items(desk, made("characters", parts=1))
+    assert "garden" in cat["evidence"][0]["text"] and cat["evidence"][0]["quote"] == "Hatter in the garden"
+    assert "Cheshire Cat" in cat["evidence"][1]["text"]
+    assert len(hatter["evidence"]) == 1 and "Hatter" in hatter["evidence"][0]["text"]
 
-    machine.structured = told
-    cat, hatter, bill = items(desk, made("characters", parts=1))
-    assert "Cheshire Cat" in cat["evidence"][0]["text"] and "unnamed" not in cat
-    assert "Hatter" in hatter["evidence"][0]["text"]
-    assert bill["unnamed"] == ["name"]
+
+def test_what_the_text_does_not_say_is_no_evidence(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
+    machine.structured = lambda asked, _: {"items": [{"quote": "Words of nobody here", "name": "Hatter", "about": "x"}]}
+    artefact = made("characters", parts=1)
+    assert desk.artefact(OWNER, artefact).version.state == "failed"
+    assert "another structure (/items/0/quote" in str(desk.artefact(OWNER, artefact).version.error)
+
+
+def test_a_window_begins_where_a_kept_reading_does(
+    desk: Desk, runner: Runner, machine: Machine, made: Callable[..., int], story: int
+) -> None:
+    runner.run_until([job.id for job in desk.jobs.list(None, kind="read")])
+    artefact = made("characters", parts=1, window=2000)
+    (step,) = desk.artefact(OWNER, artefact).steps
+    assert step.tokens["reused"] >= 1024
 
 
 def test_the_same_name_is_one_item_with_all_its_places(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
     rounds = iter("abcdefgh")
-    machine.structured = lambda asked, _: {"items": [{"at": 2, "name": "the Hatter", "about": next(rounds)}]}
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "Hatter in the garden", "name": "the Hatter", "about": next(rounds)}]
+    }
     (hatter,) = items(desk, made("characters", window=512))
     assert len(hatter["evidence"]) > 1 and hatter["about"] == "a" and hatter["also"]["about"][0] == "b"
 
 
 def test_what_it_quotes_is_checked(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
     machine.structured = lambda asked, _: {
-        "items": [{"at": 1, "claim": "She said “Off with it” there."}, {"at": 1, "claim": "“Nobody ever wrote these words” he said."}]
+        "items": [{"quote": "Hatter in the garden", "claim": "She said “Off with it” there."}, {"quote": "Hatter in the garden", "claim": "“Nobody ever wrote these words” he said."}]
     }  # fmt: skip
     template = {**shipped()["summary-page"].source, "id": "claims", "join": None}
     template.pop("join")
@@ -173,7 +190,7 @@ def test_an_answer_of_another_structure_fails_its_step(desk: Desk, machine: Mach
     shown = desk.artefact(OWNER, made("timeline", parts=1))
     assert shown.version.state == "failed" and shown.content is None
     assert "no JSON" in str(shown.steps[0].error)
-    machine.structured = lambda asked, _: {"items": [{"at": 1, "when": "…", "what": "…"}]}
+    machine.structured = lambda asked, _: {"items": [{"quote": "Hatter in the garden", "when": "…", "what": "…"}]}
     shown = desk.artefact(OWNER, made("timeline", parts=1))
     assert "nothing was written" in str(shown.steps[0].error)
 
@@ -242,14 +259,18 @@ def test_exports(desk: Desk, made: Callable[..., int]) -> None:
 
 
 def test_a_formula_in_a_cell_stays_text(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
-    machine.structured = lambda asked, _: {"items": [{"at": 1, "front": "=HYPERLINK(1)", "back": "-5"}]}
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "Hatter in the garden", "front": "=HYPERLINK(1)", "back": "-5"}]
+    }
     shown = desk.artefact(OWNER, made("flashcards", parts=1))
     rows = list(csv.reader(io.StringIO(export(desk.library, shown, "csv").decode("utf-8-sig"))))
     assert rows[1][:2] == ["'=HYPERLINK(1)", "-5"]
 
 
 def test_the_comparison_is_a_row_a_document(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
-    machine.structured = lambda asked, _: {"items": [{"at": 1, "column": "data", "value": "cats"}]}
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "Hatter in the garden", "column": "data", "value": "cats"}]
+    }
     shown = desk.artefact(OWNER, made("comparison", inputs={"columns": "data, result"}, parts=1))
     rows = list(csv.reader(io.StringIO(export(desk.library, shown, "csv").decode("utf-8-sig"))))
     assert rows == [["Document", "data", "result"], ["Story", "cats", "–"]]
@@ -258,7 +279,9 @@ def test_the_comparison_is_a_row_a_document(desk: Desk, machine: Machine, made: 
 def test_every_figure_is_collected_whatever_the_model_names(
     desk: Desk, machine: Machine, made: Callable[..., int]
 ) -> None:
-    machine.structured = lambda asked, _: {"items": [{"at": 1, "label": "Figure 1", "shows": "the cat"}]}
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "shows the Cheshire Cat", "label": "Figure 1", "shows": "the cat"}]
+    }
     found = items(desk, made("figures"))
     assert [one["label"] for one in found] == [f"Figure {n}" for n in range(1, 10)]
     assert [one["shows"] for one in found[:2]] == ["the cat", "–"]

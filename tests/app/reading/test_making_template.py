@@ -7,7 +7,7 @@ import pytest
 
 from app.reading.making.errors import InputInvalid, TemplateInvalid
 from app.reading.making.template import FOLDER, GROUPS, read, shipped
-from engine import schema
+from engine import ending, schema
 
 WANTED = {
     "summary-line", "summary-page", "summary-chapters", "characters", "relations", "timeline", "places", "themes",
@@ -37,8 +37,8 @@ def test_its_answers_can_be_enforced_and_are_never_empty(id: str) -> None:
     for language in ("en", "zh"):
         chosen = template.choose({}, language)
         for join in (False, True) if template.join is not None else (False,):
-            node = schema.parse(template.schema(chosen, 40, join=join))
-            value = json.loads(schema.shortest(node))
+            node = schema.parse(template.schema(chosen, join=40 if join else None))
+            value = json.loads(ending.shortest(node))
             assert len(value["items"]) >= 1
             assert "{" not in template.asked(language, chosen, join=join)
 
@@ -65,7 +65,7 @@ def test_one_language_stands_for_the_other() -> None:
         ({"collect": "word"}, "collect"),
         ({"tokens": 7}, "tokens"),
         ({"item": {"type": "object", "properties": {"word": {"type": "string"}}}}, "item/items/items/word"),
-        ({"item": {"type": "object", "properties": {"at": {"type": "boolean"}}}}, "item/at"),
+        ({"item": {"type": "object", "properties": {"quote": {"type": "boolean"}}}}, "item/quote"),
         ({"item": {"type": "object", "properties": {"n": {"enum": "$gone"}}}}, "item"),
         ({"view": "quiz"}, "view"),
         ({"join": {"prompt": "x", "item": PLAIN["item"], "wrong": 1}}, "join/wrong"),
@@ -85,7 +85,7 @@ def test_a_mistake_is_told_with_its_place(change: dict[str, Any], where: str) ->
 def test_inputs_are_checked() -> None:
     comparison, advertising = shipped()["comparison"], shipped()["advertising"]
     assert comparison.choose({"columns": "data, result，data"})["columns"] == ["data", "result"]
-    node = comparison.schema(comparison.choose({"columns": ["a", "b"]}), 5)
+    node = comparison.schema(comparison.choose({"columns": ["a", "b"]}))
     assert node["properties"]["items"]["items"]["properties"]["column"]["enum"] == ["a", "b"]
     for wrong in ({"columns": []}, {"columns": 'say "so"'}, {"rows": 3}):
         with pytest.raises(InputInvalid):

@@ -4,7 +4,7 @@ from array import array
 from itertools import pairwise
 
 from app.documents.model import Chapter, Paragraph
-from app.reading.making.units import MOST, sentences, sheet, spread, units, windows
+from app.reading.making.units import MOST, lines, sentences, spread, units, windows
 
 TEXT = (
     "Chapter 1\n\nMr. Darcy came in at 3.5 miles an hour and sat down by the fire at once. He was, it seemed to all who saw him "
@@ -70,12 +70,12 @@ def test_windows_keep_to_their_tokens_and_to_chapters() -> None:
     assert [len(one.units) for one in only] == [2]
 
 
-def test_a_sheet_numbers_its_units() -> None:
+def test_its_sentences_are_lines() -> None:
     paragraphs, chapters = parts()
     found = units(TEXT, paragraphs, chapters)
     (_, two) = windows(1, TEXT, found, chapters, array("q", range(len(TEXT))), tokens=9999, by_chapter=True)
-    lines = sheet(TEXT, "<document>\n\n", two).split("\n")
-    assert lines[2:4] == ["# Two", "[1] Chapter 2"] and lines[5].startswith("[3] 兔子说")
+    found_lines = lines(TEXT, two)
+    assert found_lines[0] == "Chapter 2" and found_lines[2].startswith("兔子说") and len(found_lines) == len(two.units)
 
 
 def test_spreading_takes_evenly_from_the_whole() -> None:
