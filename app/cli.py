@@ -220,7 +220,9 @@ def _library_commands(command: Callable[[str, str], argparse.ArgumentParser]) ->
     search.add_argument("--limit", type=_id, default=20, metavar="N", help="places shown at most; default 20")
     export = command("export", "Write a conversation to a file.")
     export.add_argument("thread", metavar="THREAD", type=_id)
-    export.add_argument("--format", choices=["md", "docx", "json"], default="md")
+    export.add_argument(
+        "--format", choices=["md", "docx", "json", "svg", "png"], default="md", help="svg, png: where answers looked"
+    )
     export.add_argument("--output", metavar="FILE", help="instead of one named after the conversation; - is stdout")
     tag = command("tag", "Put documents into collections, and take them out.")
     tag.add_argument("documents", nargs="+", metavar="DOC", type=_id)

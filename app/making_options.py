@@ -36,6 +36,7 @@ def making_commands(
     artefact = command("artefact", "Show, export, edit or compare an artefact.")
     artefact.add_argument("artefact", metavar="ID", type=_id)
     artefact.add_argument("--format", default="md", help="md, docx, pdf, csv, json, anki, svg or png; default md")
+    artefact.add_argument("--chart", help="of svg and png: graph, timeline, kinds, chapters or book")
     artefact.add_argument("--version", metavar="N", type=_id, help="the latest if none is named")
     artefact.add_argument("--output", metavar="FILE", type=Path, help="write there; - or none is standard output")
     artefact.add_argument("--rename", metavar="TITLE", type=_said)

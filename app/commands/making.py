@@ -149,7 +149,7 @@ def artefact(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _write(desk: Desk, shown: Any, options: argparse.Namespace) -> int:
-    made = export(desk.library, shown, options.format)
+    made = export(desk.library, shown, options.format, chart=options.chart)
     if options.output is not None and str(options.output) != "-":
         options.output.write_bytes(made)
         print(f"{one_line(str(options.output))}: {len(made):,} bytes", file=sys.stderr)

@@ -188,6 +188,15 @@ class Jobs:
                 for row in db.query(query, [job_id, after])
             ]
 
+    def written(self, job_id: int) -> str:
+        """What the job has written since it last came to a step."""
+        query = (
+            "SELECT payload FROM events WHERE job_id = :job AND kind = 'delta' AND id > (SELECT coalesce(max(id), 0) "
+            "FROM events WHERE job_id = :job AND kind IN ('step', 'restart')) ORDER BY id"
+        )
+        with self.library.read() as db:
+            return "".join(str(json.loads(row["payload"])["text"]) for row in db.query(query, {"job": job_id}))
+
     def prune(self, older_than: timedelta = EVENTS_KEPT) -> int:
         """Forget the events of jobs that finished longer ago; returns how many. The jobs themselves stay."""
         before = (datetime.now(UTC) - older_than).isoformat(timespec="microseconds")

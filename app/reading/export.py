@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.library import rows
 from app.library.records import DocumentRecord, ThreadRecord, TurnRecord
+from app.reading.making import charts, office
+from app.reading.making.rows import Places
 
 if TYPE_CHECKING:
     from app.reading.desk import Desk
 
-Format = Literal["md", "docx", "json"]
+Format = Literal["md", "docx", "json", "svg", "png"]
 FORMATS: dict[Format, str] = {
     "md": "text/markdown",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "json": "application/json",
+    # of where its answers looked
+    "svg": "image/svg+xml",
+    "png": "image/png",
 }
 VERSION = 1
 KIND = "lectern-conversation"
@@ -37,13 +42,17 @@ class Exported:
     data: bytes
 
 
-def conversation(desk: Desk, owner: str, thread_id: int, format: Format) -> Exported:
-    """Raises ThreadNotFound."""
+def conversation(desk: Desk, owner: str, thread_id: int, format: Format, language: str | None = None) -> Exported:
+    """language: of the words in a drawing, the books' for None. Raises ThreadNotFound."""
     thread, turns = desk.quoted(owner, thread_id)
     with desk.library.read() as db:
         # a thread's documents may have left the shelf since
         documents = [rows.document(db, id) for id in thread.document_ids]
-    if format == "json":
+    if format in ("svg", "png"):
+        first = (documents[0].language if documents else None) or "en"
+        drawn = gaze_chart(desk, turns, documents, language or ("zh" if first.startswith("zh") else "en"))
+        data = drawn.encode() if format == "svg" else office.png(drawn)
+    elif format == "json":
         data = json.dumps(structure(thread, turns, documents), ensure_ascii=False, indent=1).encode("utf-8", "replace")
     else:
         text = markdown(thread, turns, documents)
@@ -55,6 +64,22 @@ def conversation(desk: Desk, owner: str, thread_id: int, format: Format) -> Expo
         else:
             data = text.encode("utf-8", "replace")
     return Exported(name=f"{file_name(thread.title)}.{format}", type=FORMATS[format], data=data)
+
+
+def gaze_chart(desk: Desk, turns: Sequence[TurnRecord], documents: Sequence[DocumentRecord], language: str) -> str:
+    """Where in each book the answers looked, as SVG: a strip an answer."""
+    places, books = Places(desk.library), []
+    for document in documents:
+        strips = [
+            charts.Strip(label=turn.question, cells=strip["cells"])
+            for turn in turns
+            for strip in (turn.gaze or {}).get("strips", [])
+            if strip["document"] == document.id
+        ]
+        if strips:
+            title = document.title or document.filename
+            books.append(charts.Book(title=title, chapters=places.along(document.id), strips=strips))
+    return charts.gaze(books, language)
 
 
 def structure(thread: ThreadRecord, turns: Sequence[TurnRecord], documents: Sequence[DocumentRecord]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.reading.making.drawing import draw
+from app.reading.making.drawing import draw, fitting
 from app.reading.making.export import TYPES, export, filename, formats
 from app.reading.making.rows import Places, columns
 from app.reading.making.template import Input, Template, default
@@ -77,9 +77,9 @@ class ArtefactPanel:
         return answer
 
     def _show(self, owner: str, said: Payload) -> Payload:
-        """{"id", "version"?, "language"}: a version with all that the page draws of it."""
+        """{"id", "version"?, "chart"?, "language"}: a version with all that the page draws of it."""
         shown = self._desk.artefact(owner, _id(said, "id"), said.get("version") or None)
-        return self._shown(shown, _language(said))
+        return self._shown(shown, _language(said), said.get("chart"))
 
     def _make(self, owner: str, said: Payload) -> Payload:
         """{"template", "documents", "inputs", "in", "parts", "chapters"}: the new artefact as ``_show`` gives it."""
@@ -118,10 +118,10 @@ class ArtefactPanel:
         return self._shown(self._desk.artefact(owner, id), _language(said))
 
     def _file(self, owner: str, said: Payload) -> Payload:
-        """{"id", "version", "format"}: {"name", "type", "data"} in base64."""
+        """{"id", "version", "format", "chart"?}: {"name", "type", "data"} in base64."""
         shown = self._desk.artefact(owner, _id(said, "id"), said.get("version") or None)
         format = str(said.get("format"))
-        made = export(self._desk.library, shown, format, _language(said))
+        made = export(self._desk.library, shown, format, _language(said), said.get("chart") or None)
         data = base64.b64encode(made).decode("ascii")
         return {"name": filename(shown, format), "type": TYPES[format], "data": data}
 
@@ -137,13 +137,16 @@ class ArtefactPanel:
             self._desk.remove_template(owner, str(said["remove"]))
         return {"templates": [_template(one) for one in self._desk.templates(owner)], "saved": True}
 
-    def _shown(self, shown: Shown, language: str) -> Payload:
+    def _shown(self, shown: Shown, language: str, chart: Any = None) -> Payload:
         places = Places(self._desk.library)
         items = []
         for item in (shown.content or {}).get("items", [])[:MOST_ITEMS]:
             items.append({**item, "evidence": [asdict(places.of(one)) for one in item["evidence"]]})
         names = columns(shown)
-        drawing = draw(shown, places, language) if items and shown.version.state != "making" else ""
+        drawn = bool(items) and shown.version.state != "making"
+        known = fitting(shown) if drawn else []
+        chart = chart if chart in known else next(iter(known), None)
+        drawing = draw(shown, places, language, chart) if drawn else ""
         done = sum(step.state == "done" for step in shown.steps)
         return {
             "id": shown.artefact.id,
@@ -164,6 +167,9 @@ class ArtefactPanel:
             "chosen": shown.version.choices["inputs"].get("columns", []),
             "items": items,
             "drawing": base64.b64encode(drawing.encode()).decode("ascii"),
+            "charts": known,
+            "chart": chart,
+            "writing": [_begun(one, shown.template, language) for one in shown.writing],
             "formats": formats(shown) if items else [],
             "steps": {"done": done, "all": len(shown.steps)},
             "failed": [
@@ -177,6 +183,18 @@ class ArtefactPanel:
                 for one in shown.versions
             ],
         }
+
+
+def _begun(item: Payload, template: Template, language: str) -> Payload:
+    """An item on its way: what it says so far, its first property apart, and what it quotes."""
+    values = _values(template, language)
+    said = []
+    for name, value in item.items():
+        if name == "quote":
+            continue
+        one = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        said.append(values.get(name, {}).get(one, one))
+    return {"said": said, "quote": item.get("quote") or ""}
 
 
 def _template(one: Template) -> Payload:

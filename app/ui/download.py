@@ -17,12 +17,12 @@ FORMATS = tuple(export.FORMATS)
 
 
 def conversation(desk: Desk, said: Payload, *, space: bool) -> Payload:
-    """Said {"visitor", "thread", "format"}; {"name", "type", "data"} with the bytes in base64, or a "note"."""
+    """Said {"visitor", "thread", "format", "language"?}; {"name", "type", "data"} in base64, or a "note"."""
     owner, id, format = Seat.read(said).owner(space=space), said.get("thread"), said.get("format")
     if owner is None or not isinstance(id, int) or format not in FORMATS:
         return {}
     try:
-        made = export.conversation(desk, owner, id, format)
+        made = export.conversation(desk, owner, id, format, "zh" if said.get("language") == "zh" else "en")
     except Exception as error:
         return {"note": trouble(error)}
     return {"name": made.name, "type": made.type, "data": base64.b64encode(made.data).decode("ascii")}

@@ -2,11 +2,11 @@
 (() => {
   const { h, t, icon, button, keyed, seat } = Lectern;
   const GROUPS = ["own", "analysis", "papers", "teaching", "data", "writing"];
-  const POLL = 1000, IDLE = 4000;
+  const POLL = 600, IDLE = 4000;
   const words = (said) => said?.[Lectern.language()] ?? said?.en ?? said?.zh ?? "";
 
   Lectern.panel("artefacts", (root, send, gradio) => {
-    let made = null, templates = [], shown = null, mode = "make", picked = null, compared = null, editing = null, timer = null, busy = false, source = null, sure = false;
+    let made = null, templates = [], shown = null, mode = "make", picked = null, compared = null, editing = null, timer = null, busy = false, source = null, sure = false, chart = null;
     const heading = h("h2", { id: "artefacts-heading" });
     const list = h("ul", { class: "artefact-list", aria: { labelledby: "artefacts-heading" } });
     const fresh = h("span", {});
@@ -56,8 +56,14 @@
       timer = setTimeout(async () => {
         if (shown?.state === "making" && box.open && mode === "show" && !editing) {
           const id = shown.id;
-          const answer = await call("show", { id });
-          if (answer.id === id && shown?.id === id && mode === "show" && !editing) { shown = answer; draw(); if (answer.state !== "making") look(); }
+          const answer = await call("show", { id, chart });
+          if (answer.id === id && shown?.id === id && mode === "show" && !editing) {
+            const before = JSON.stringify({ ...shown, writing: null }), only = before === JSON.stringify({ ...answer, writing: null });
+            shown = answer;
+            // while an item is being written the rest of the page stays as it is
+            if (only) drawWriting(); else draw();
+            if (answer.state !== "making") look();
+          }
         } else await look();
         follow();
       }, wait);
@@ -70,7 +76,8 @@
       look().then(follow);
       return true;
     }
-    async function open(id, version) { show(await call("show", { id, version })); }
+    async function open(id, version) { chart = null; show(await call("show", { id, version })); }
+    async function redraw(name) { chart = name; const answer = await call("show", { id: shown.id, version: shown.version, chart }); if (answer.id === shown?.id && mode === "show") { shown = answer; draw(); } }
     async function act(what, said = {}) {
       if (busy) return;
       busy = true;
@@ -154,9 +161,14 @@
     }
 
     // ---- places
+    // the words that an item quotes, within the sentence that they stand in
+    function quoted(one) {
+      const at = one.quote ? one.text.replace(/\s/g, " ").indexOf(one.quote) : -1;
+      return at < 0 ? one.text : [one.text.slice(0, at), h("mark", {}, one.text.slice(at, at + one.quote.length)), one.text.slice(at + one.quote.length)];
+    }
     function place(one, several) {
       const where = [several && one.title, one.chapter, one.page && t("shelf.find_page", { n: one.page })].filter(Boolean).join(t("list.separator")) || one.title;
-      const passage = h("blockquote", { class: "artefact-passage", hidden: true }, one.text);
+      const passage = h("blockquote", { class: "artefact-passage", hidden: true }, quoted(one));
       const mark = h("button", { type: "button", class: "place", title: one.text, aria: { expanded: "false" }, data: { document: one.document, start: one.start, end: one.end },
         onclick: () => {
           if (Lectern.reader?.open) { box.close(); Lectern.reader.open(one.document, { start: one.start, end: one.end }); return; }
@@ -171,6 +183,15 @@
       return found.length > 0 && h("p", { class: "fine doubt" }, icon("warning"), found.join(" "));
     }
     const more = (item) => Object.values(item.also || {}).flat().map((text) => h("p", { class: "also" }, text));
+
+    // ---- items on their way
+    const writing = h("ul", { class: "artefact-writing" });
+    function drawWriting() {
+      writing.hidden = !(shown.state === "making" && shown.writing.length);
+      writing.replaceChildren(...(writing.hidden ? [] : shown.writing.map((one, number) => h("li", { class: number === shown.writing.length - 1 ? "now" : "" },
+        one.quote && h("q", {}, one.quote), one.said.length > 0 && h("p", {}, h("strong", {}, one.said[0]), one.said.length > 1 && " — " + one.said.slice(1).join(" — "))))));
+      writing.setAttribute("aria-label", t("artefacts.writing"));
+    }
 
     // ---- views
     function view() {
@@ -249,7 +270,7 @@
 
     // ---- one artefact
     async function save_as(format) {
-      const file = await call("file", { id: shown.id, version: shown.version, format });
+      const file = await call("file", { id: shown.id, version: shown.version, format, chart: shown.chart });
       if (file.data) Lectern.download(file);
     }
     function toolbar() {
@@ -285,11 +306,16 @@
         onchange: () => { if (name.value.trim() && name.value !== shown.title) act("rename", { title: name.value }); },
         onkeydown: (event) => { if (event.key === "Enter") name.blur(); } });
       title.replaceChildren(name);
-      const drawing = shown.drawing && !editing && !compared && h("figure", { class: "artefact-drawing" }, h("img", { src: "data:image/svg+xml;base64," + shown.drawing, alt: t("artefacts.drawing") }));
+      const drawing = shown.drawing && !editing && !compared && h("figure", { class: "artefact-drawing" },
+        h("figcaption", {}, h("select", { class: "order-box charts", aria: { label: t("artefacts.chart") }, onchange: (event) => redraw(event.target.value) },
+          shown.charts.map((one) => h("option", { value: one, selected: one === shown.chart }, t("artefacts.chart." + one)))),
+        ["svg", "png"].map((format) => button("download", t("artefacts.format." + format), () => save_as(format), { text: format.toUpperCase(), "data-do": format }))),
+        h("div", { class: "drawing-room" }, h("img", { src: "data:image/svg+xml;base64," + shown.drawing, alt: t("artefacts.drawing") + t("list.separator") + t("artefacts.chart." + shown.chart) })));
       const lead = shown.view === "graph" || shown.view === "timeline";
       const top = body.querySelector(".artefact-page")?.scrollTop || 0;
       body.replaceChildren(h("div", { class: "artefact-page" }, h("p", { class: "fine" }, shown.documents.map((one) => one.title).join(t("list.separator")), shown.model ? ` · ${Lectern.modelTitle?.(shown.model) || shown.model}` : ""),
-        toolbar(), progress(), lead && drawing, editing ? drawEdit() : compared ? drawCompare() : view(), !lead && drawing));
+        toolbar(), progress(), writing, lead && drawing, editing ? drawEdit() : compared ? drawCompare() : view(), !lead && drawing));
+      drawWriting();
       body.firstChild.scrollTop = top;
     }
 

@@ -71,7 +71,7 @@
 
     async function save({ id, format }) {
       try {
-        const file = await gradio.server.export({ visitor: seat.visitor, thread: id, format });
+        const file = await gradio.server.export({ visitor: seat.visitor, thread: id, format, language: Lectern.language() });
         if (file.note) Lectern.say("notes", "show", file.note);
         if (!file.data) return;
         Lectern.download(file);

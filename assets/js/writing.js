@@ -8,19 +8,21 @@
   const units = (text, points) => [...text].slice(0, points).join("").length;
 
   Lectern.panel("writing", (root, send, gradio) => {
-    let drafts = null, tasks = [], draft = null, task = "continue", job = null, live = "", picked = new Set(), passages = [], saving = null, unsaved = false, sure = false, busy = false;
+    let drafts = null, tasks = [], draft = null, task = "continue", job = null, live = "", picked = new Set(), passages = [], saving = null, unsaved = false, sure = false, busy = false, folded = null;
     const heading = h("h2", { id: "drafts-heading" });
     const fresh = h("span", {});
     const list = h("ul", { class: "artefact-list", aria: { labelledby: "drafts-heading" } });
     root.append(h("section", { class: "artefacts drafts" }, h("div", { class: "panel-head" }, heading, fresh), list));
 
+    // what was written last, side by side under the draft
+    const choice = h("section", { class: "draft-choice", hidden: true });
     const title = h("input", { class: "artefact-rename", maxlength: 120, onchange: () => change({ title: title.value }), onkeydown: (event) => { if (event.key === "Enter") title.blur(); } });
     const status = h("span", { class: "fine draft-status", role: "status" });
     const cross = h("span", {}), tools = h("div", { class: "artefact-tools draft-tools" });
     const area = h("textarea", { class: "draft-text", spellcheck: "true", oninput: () => { unsaved = true; hold(); later(); mark(); }, onselect: () => mark(), onkeyup: () => mark(), onclick: () => mark() });
     const side = h("div", { class: "draft-side" });
     const box = h("dialog", { class: "dialog draft", aria: { label: "draft" }, onclose: () => { flush(); look(); } },
-      h("header", { class: "dialog-head" }, h("h2", {}, title), status, cross), h("div", { class: "draft-body" }, h("div", { class: "draft-page" }, tools, area), side));
+      h("header", { class: "dialog-head" }, h("h2", {}, title), status, cross), h("div", { class: "draft-body" }, h("div", { class: "draft-page" }, tools, area, choice), side));
     root.append(box);
 
     async function call(name, said = {}) {
@@ -59,7 +61,7 @@
       // what this browser could not hand over before it was closed
       const held = store.read("localStorage", "draft." + draft.id);
       if (!again && held && held.text !== draft.text && held.base === draft.revision) { draft.text = held.text; unsaved = true; later(); }
-      if (!again) { picked = new Set(); passages = []; live = ""; }
+      if (!again) { picked = new Set(); passages = []; live = ""; folded = answer.options.at(-1)?.job ?? null; }
       if (area.value !== draft.text) area.value = draft.text;
       if (draft.job && job !== draft.job) { job = draft.job; follow(); }
       draw();
@@ -153,23 +155,51 @@
         ? h("button", { type: "button", class: "place", title: one.text, onclick: () => { box.close(); Lectern.reader.open(one.document, { start: one.start, end: one.end }); } }, one.title || one.text)
         : h("span", { class: "fine" }, one.text);
     }
-    function item(one) {
-      const rest = Object.entries(one).filter(([name]) => !["place", "known", "source"].includes(name)).map(([, value]) => value).join(" — ");
-      return h("li", {}, rest, " ", one.place && h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")), " ", known(one.known));
+    // an outline's chapter is divided into scenes, a scene is written: where its heading stands, if it does
+    function goOn(next, one) {
+      const wish = `${one.title}: ${one.happens}`;
+      const at = area.value.indexOf(`# ${one.title}\n`);
+      if (at >= 0) {
+        const after = area.value.slice(at + 2).search(/^#/m);
+        const end = after < 0 ? area.value.length : at + 2 + after;
+        const place = at + 2 + area.value.slice(at + 2, end).trimEnd().length - 2;
+        area.setSelectionRange(place + 2, place + 2);
+      } else area.setSelectionRange(area.value.length, area.value.length);
+      task = next;
+      draw();
+      const field = side.querySelector(".draft-wish");
+      if (field) field.value = wish;
+      write();
     }
-    const optionBox = h("div", { class: "draft-options", aria: { live: "polite" } });
+    const NEXT = { outline: "chapter", chapter: "scene" };
+    function item(one, of) {
+      const rest = Object.entries(one).filter(([name]) => !["place", "known", "source"].includes(name)).map(([, value]) => value).join(" — ");
+      const next = NEXT[of];
+      return h("li", {}, rest, " ", one.place && h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")), " ", known(one.known),
+        next && h("button", { type: "button", class: "place", data: { do: next }, onclick: () => goOn(next, one) }, t("writing.next." + next)));
+    }
+    const optionBox = h("div", { class: "draft-options" });
+    const choiceBox = h("div", { class: "draft-options abreast", aria: { live: "polite" } });
+    function card(one) {
+      const uses = one.text && !["style", "bible", "check"].includes(one.task);
+      return h("article", { class: "option" + (one.chosen ? " chosen" : ""), data: { option: one.id } }, h("header", { class: "fine" }, words(tasks.find((each) => each.id === one.task)?.title) + ` ${one.number}`, one.chosen && icon("check")),
+        h("div", { class: "option-text" }, one.items.length ? h("ul", {}, one.items.map((each) => item(each, one.task))) : h("p", {}, one.text || t("writing.agrees"))),
+        h("footer", {}, uses && button("check", t("writing.use"), () => choose(one), { text: t("writing.use"), "data-focus": "use" }),
+          !one.items.length && one.text && h("label", { class: "fine" }, h("input", { type: "checkbox", checked: picked.has(one.id), onchange: (event) => { if (event.target.checked) picked.add(one.id); else picked.delete(one.id); drawOptions(); } }), " ", t("writing.merge_this"))));
+    }
     function drawOptions() {
-      const shown = [...draft.options].reverse().slice(0, 12);
-      const cards = shown.map((one) => [one.id, { one, on: picked.has(one.id), first: shown[0].job === one.job }]);
-      if (job !== null) cards.unshift(["live", { live: live || t("writing.reading") }]);
-      keyed(optionBox, cards, ({ one, on, live: text }) => text !== undefined
-        ? h("article", { class: "option live" }, h("p", {}, text))
-        : h("article", { class: "option" + (one.chosen ? " chosen" : ""), data: { option: one.id } }, h("header", { class: "fine" }, words(tasks.find((each) => each.id === one.task)?.title) + ` ${one.number}`, one.chosen && icon("check")),
-          one.items.length ? h("ul", {}, one.items.map(item)) : h("p", {}, one.text || t("writing.agrees")),
-          h("footer", {}, one.text && one.task !== "style" && one.task !== "bible" && one.task !== "check" && button("check", t("writing.use"), () => choose(one), { text: t("writing.use"), "data-focus": "use" }),
-            !one.items.length && one.text && h("label", { class: "fine" }, h("input", { type: "checkbox", checked: on, onchange: (event) => { if (event.target.checked) picked.add(one.id); else picked.delete(one.id); drawOptions(); } }), " ", t("writing.merge_this")))));
+      const latest = draft.options.at(-1)?.job;
+      const now = job ?? (latest === folded ? null : latest);
+      const abreast = draft.options.filter((one) => one.job === now), rest = [...draft.options].reverse().filter((one) => one.job !== now).slice(0, 12);
+      const cards = abreast.map((one) => [one.id, { one, on: picked.has(one.id) }]);
+      if (job !== null) cards.push(["live", { live: live || t("writing.reading") }]);
+      keyed(choiceBox, cards, ({ one, live: text }) => (text !== undefined ? h("article", { class: "option live" }, h("p", {}, text)) : card(one)));
+      keyed(optionBox, rest.map((one) => [one.id, { one, on: picked.has(one.id) }]), ({ one }) => card(one));
+      choice.hidden = cards.length === 0 && picked.size < 2;
+      earlier.hidden = rest.length === 0;
       merge.hidden = picked.size < 2 || job !== null;
     }
+    const earlier = h("h3", { class: "fine", hidden: true });
     const merge = h("span", { hidden: true });
     function drawBible() {
       const rows = draft.bible.map((one, n) => h("li", { class: "bible-row" },
@@ -184,7 +214,9 @@
     }
     function drawSide() {
       merge.replaceChildren(button("copy", t("writing.merge"), () => { const options = [...picked]; picked = new Set(); write({ task: "merge", options }); }, { text: t("writing.merge") }));
-      side.replaceChildren(...[drawTask(), merge, optionBox, drawBible()].filter(Boolean));
+      earlier.textContent = t("writing.earlier");
+      choice.replaceChildren(h("header", {}, h("h3", {}, t("writing.choose")), merge, job === null && button("close", t("writing.fold"), () => { folded = draft.options.at(-1)?.job ?? null; drawOptions(); })), choiceBox);
+      side.replaceChildren(...[drawTask(), drawBible(), earlier, optionBox].filter(Boolean));
       drawOptions();
       mark();
     }

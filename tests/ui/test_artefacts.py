@@ -108,6 +108,7 @@ def test_an_artefact_in_the_browser(
         shoot(page, "artefact-make")
         page.click(".artefact-form button[type=submit]")
         page.wait_for_selector(".artefact-progress [data-do=stop]")
+        page.wait_for_selector(".artefact-writing li")
         page.wait_for_selector(".artefact-items li")
         page.click("[data-do=stop]")
         page.wait_for_selector("[data-do=go_on]")
@@ -131,6 +132,11 @@ def test_an_artefact_in_the_browser(
         with page.expect_download() as kept:
             page.select_option("select.export", "svg")
         assert Path(kept.value.path()).read_text("utf-8").count("keeper of") == 1
+        page.select_option("select.charts", "book")
+        page.wait_for_selector(".artefact-drawing img[alt*=book]")
+        with page.expect_download() as drawn:
+            page.click(".artefact-drawing [data-do=png]")
+        assert Path(drawn.value.path()).read_bytes().startswith(b"\x89PNG")
         page.click(".place >> nth=0")
         assert watch.faults == []
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.errors import LibraryDamaged
@@ -60,6 +60,8 @@ class Shown:
     content: dict[str, Any] | None
     steps: list[StepRecord]
     versions: list[VersionRecord]
+    # items on their way, as far as they are written: without places
+    writing: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Making:
@@ -221,11 +223,19 @@ class Making:
             version = self.artefacts.numbered(artefact_id, artefact.version if number is None else number)
             steps = self.artefacts.steps(version.id)
         template = templates.read(version.source, own=True)
-        content = version.content
+        content, writing = version.content, []
         if version.state == "making" and steps:
             content = making.assembled(template, steps)
+            if version.job_id is not None and any(step.state == "running" for step in steps):
+                writing = making.begun(self.jobs.written(version.job_id))
         return Shown(
-            artefact=artefact, version=version, template=template, content=content, steps=steps, versions=versions
+            artefact=artefact,
+            version=version,
+            template=template,
+            content=content,
+            steps=steps,
+            versions=versions,
+            writing=writing,
         )
 
     def rename_artefact(self, owner: str, artefact_id: int, title: str) -> ArtefactRecord:

@@ -1,33 +1,51 @@
-"""Drawings of an artefact as SVG: relations as a graph, a timeline, how dense its places lie in the chapters.
-
-Plain SVG without scripts or fonts of its own; the same items always give the same drawing.
-"""
+"""Drawings of an artefact: relations as a graph, a timeline; and what charts (``charts``) fit it."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from html import escape
 from typing import Any
 
+from app.reading.making import charts
+from app.reading.making.charts import ACCENT, INK, LINE, PAPER, SOFT, WIDTH
+from app.reading.making.charts import short as _short
+from app.reading.making.charts import svg as _svg
+from app.reading.making.charts import words as _text
 from app.reading.making.desk import Shown
+from app.reading.making.errors import FormatUnknown
 from app.reading.making.rows import Places
 
-INK, SOFT, LINE, PAPER, ACCENT = "#24211c", "#6b6558", "#b9b1a0", "#ffffff", "#8a4b2a"
-WIDTH = 960
-FONT = "font-family=\"-apple-system, 'Segoe UI', 'Noto Sans', 'PingFang SC', 'Noto Sans CJK SC', sans-serif\""
-NODES, EVENTS, ROWS = 40, 60, 60
-_EMPTY = {"en": "Nothing to draw.", "zh": "没有可绘制的内容。"}
-_DENSITY = {"en": "Places by chapter", "zh": "各章出处分布"}
+NODES, EVENTS = 40, 60
 
 
-def draw(shown: Shown, places: Places, language: str) -> str:
+def fitting(shown: Shown) -> list[str]:
+    """The drawings that there are of an artefact, the one that suits it best first."""
     items = (shown.content or {}).get("items", [])
+    found = []
     if shown.template.view == "graph" and items and "relation" in items[0]:
-        return graph(items)
+        found.append("graph")
     if shown.template.view == "timeline" and items and "what" in items[0]:
+        found.append("timeline")
+    kind = charts.kind_of(shown)
+    if kind is not None and len({str(item.get(kind)) for item in items}) > 1:
+        found.append("kinds")
+    return [*found, "chapters", "book"]
+
+
+def draw(shown: Shown, places: Places, language: str, chart: str | None = None) -> str:
+    """One of ``fitting``; the first for None. Raises FormatUnknown."""
+    known = fitting(shown)
+    chart = chart or known[0]
+    if chart not in known:
+        raise FormatUnknown(chart, known)
+    items = (shown.content or {}).get("items", [])
+    if chart == "graph":
+        return graph(items)
+    if chart == "timeline":
         return timeline(items)
-    return density(items, places, language)
+    if chart == "kinds":
+        return charts.kinds(shown, items, places, language)
+    return charts.chapters(items, places, language) if chart == "chapters" else charts.book(items, places, language)
 
 
 def graph(items: list[dict[str, Any]]) -> str:
@@ -111,56 +129,3 @@ def timeline(items: list[dict[str, Any]]) -> str:
         out.append(_text(172, y + 4, _short(str(item.get("when", "–")), 24), 12, SOFT, "end"))
         out.append(_text(212, y + 5, _short(str(item["what"]), 92), 14, INK, "start"))
     return _svg(WIDTH, height, out)
-
-
-def density(items: list[dict[str, Any]], places: Places, language: str) -> str:
-    """How many places lie in each chapter, the kinds of the first property apart where there are few."""
-    found: dict[tuple[int, str], int] = {}
-    for item in items:
-        for one in item["evidence"]:
-            place = places.of(one)
-            key = (place.document, place.chapter or "–")
-            found[key] = found.get(key, 0) + 1
-    if not found:
-        return _svg(WIDTH, 80, [_text(24, 46, _EMPTY[language], 14, SOFT, "start")])
-    order: list[tuple[int, str]] = []
-    for document in dict.fromkeys(document for document, _ in found):
-        titles = ["–", *(chapter.title for chapter in places.chapters(document) if chapter.kind == "body")]
-        order += [(document, title) for title in dict.fromkeys(titles) if title != "–" or (document, "–") in found]
-        order += [key for key in found if key[0] == document and key not in order]
-    order = order[:ROWS]
-    several, most = len({document for document, _ in order}) > 1, max(found.values())
-    out = [_text(24, 32, _DENSITY[language], 15, INK, "start", bold=True)]
-    for number, key in enumerate(order):
-        y = 56 + 24 * number
-        label = f"{places.title(key[0])}: {key[1]}" if several else key[1]
-        out.append(_text(330, y + 12, _short(label, 46), 12, INK, "end"))
-        count = found.get(key, 0)
-        bar = f'width="{max(1.0, 540 * count / most):.1f}" height="16" rx="3" fill="{ACCENT if count else LINE}"'
-        out.append(f'<rect x="342" y="{y}" {bar}/>')
-        out.append(_text(350 + 540 * count / most, y + 12, str(count), 11, SOFT, "start"))
-    return _svg(WIDTH, 72 + 24 * len(order), out)
-
-
-def _svg(width: float, height: float, parts: list[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" {FONT}>'
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>{"".join(parts)}</svg>'
-    )
-
-
-def _text(x: float, y: float, said: str, size: int, colour: str, anchor: str, *, bold: bool = False) -> str:
-    weight = ' font-weight="600"' if bold else ""
-    look = f'font-size="{size}" fill="{colour}" text-anchor="{anchor}"{weight}'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {look}>{escape(said)}</text>'
-
-
-def _short(text: str, most: int) -> str:
-    """By width: a Chinese character counts two."""
-    width, text = 0, " ".join(text.split())
-    for place, character in enumerate(text):
-        width += 2 if ord(character) >= 0x2E80 else 1
-        if width > most:
-            return text[:place].rstrip() + "…"
-    return text

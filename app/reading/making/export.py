@@ -40,8 +40,8 @@ def formats(shown: Shown) -> list[str]:
     return fit
 
 
-def export(library: Library, shown: Shown, format: str, language: str | None = None) -> bytes:
-    """Raises FormatUnknown, ArtefactUnfinished."""
+def export(library: Library, shown: Shown, format: str, language: str | None = None, chart: str | None = None) -> bytes:
+    """chart: of SVG and PNG, one of ``drawing.fitting``. Raises FormatUnknown, ArtefactUnfinished."""
     if shown.content is None:
         raise ArtefactUnfinished(shown.artefact.id)
     known = formats(shown)
@@ -56,8 +56,8 @@ def export(library: Library, shown: Shown, format: str, language: str | None = N
         "csv": lambda: _csv(shown, places, language),
         "json": lambda: json.dumps(as_json(shown, places), ensure_ascii=False, indent=1).encode() + b"\n",
         "anki": lambda: _anki(shown, places, language),
-        "svg": lambda: drawing.draw(shown, places, language).encode(),
-        "png": lambda: office.png(drawing.draw(shown, places, language)),
+        "svg": lambda: drawing.draw(shown, places, language, chart).encode(),
+        "png": lambda: office.png(drawing.draw(shown, places, language, chart)),
     }
     return make[format]()
 

@@ -1,15 +1,16 @@
 """From what a model wrote to items with their places, and many parts' items to one list. No model here.
 
 An item: the template's properties, and ``evidence``: [{"document", "start", "end", "text"}], ranges of canonical texts
-in code points with what stands there, and for most "quote", the words of it that were quoted;
-``unsupported``: numbers of a join that stand at none of its places; ``misquoted``: what it quotes and no document says.
+in code points with what stands there, and for most "quote", the words of it that were quoted; ``unsupported``:
+numbers and names of a join that are at none of its places; ``misquoted``: what it quotes and no document says.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from app.library.artefacts import StepRecord
@@ -24,6 +25,8 @@ EVIDENCE_LIMIT = 12
 ALSO_LIMIT = 4
 # in a property of what was collected and nobody described
 NOTHING = "–"
+# behind a word or a comma a capital begins a name
+_NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)*\s?%?")
 
 
@@ -47,6 +50,38 @@ def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     if not kept:
         raise StepFailed("nothing was written before its length ran out")
     return kept
+
+
+def begun(written: str) -> list[dict[str, Any]]:
+    """The items of an answer that is still being written, the last one as far as it goes; without what says where."""
+    # what is open, outermost first; where the last string began, and whether it names a property
+    open_marks: list[str] = []
+    string, safe = False, 0
+    for place, character in enumerate(written):
+        if character == '"':
+            string = not string
+        elif not string and character in "{[":
+            open_marks.append("}" if character == "{" else "]")
+        elif not string and character in "}]" and open_marks:
+            open_marks.pop()
+        if not string and character in '{[}]"':
+            safe = place + 1
+    ends = "".join(reversed(open_marks))
+    # a string that is begun is a value where the text with it is JSON; else only what stands before it counts
+    tries = [(written + '"', ends)] if string else []
+    tries += [(written[:safe], ends), (written[: written.rfind(",")], ends), (written[: written.rfind("}") + 1], "]}")]
+    for text, end in tries:
+        try:
+            items = json.loads(text + end)["items"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        hidden = (FROM, QUOTE)
+        return [
+            {**{name: one for name, one in item.items() if name not in hidden}, "quote": item.get(QUOTE)}
+            for item in items
+            if isinstance(item, dict) and item
+        ]
+    return []
 
 
 def placed(items: Sequence[dict[str, Any]], window: Window, text: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -99,9 +134,21 @@ def rested(items: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]]) -
         rest = {name: one for name, one in item.items() if name != FROM}
         words = " ".join(one for one in rest.values() if isinstance(one, str))
         shown = " ".join(one["text"] for one in evidence)
-        figures = [one for one in _NUMBERS.findall(words) if one.strip() not in shown]
+        figures = [one for one in map(str.strip, _NUMBERS.findall(words)) if one not in shown]
+        known = " ".join([shown, *(str(one) for source in chosen for one in source.values())])
+        figures += [name for name in _named(rest.values()) if name not in known]
         made.append({**rest, "evidence": evidence, **({"unsupported": figures} if figures else {})})
     return made
+
+
+def _named(values: Iterable[Any]) -> list[str]:
+    """Names within sentences; a title, most of whose words begin with a capital, tells none."""
+    found: list[str] = []
+    for one in values:
+        words = re.findall(r"[^\W\d_]+", one) if isinstance(one, str) else []
+        if sum(word[0].isupper() for word in words) * 2 < len(words):
+            found += _NAMES.findall(one)
+    return list(dict.fromkeys(found))
 
 
 def joined(template: Template, parts: Iterable[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -131,10 +178,24 @@ def joined(template: Template, parts: Iterable[Sequence[dict[str, Any]]]) -> lis
     return items
 
 
-def numbered(template: Template, items: Sequence[dict[str, Any]]) -> list[str]:
-    """The items as lines that a join is shown, without the numbers."""
+def numbered(template: Template, items: Sequence[dict[str, Any]], titles: Mapping[int, str]) -> list[str]:
+    """The items as lines that a join is shown, without the numbers. titles: of the documents, by their ids; of several
+    each line names its own."""
     names = list(template.item["properties"])
-    return [" – ".join(" ".join(str(item[name]).split()) for name in names if name in item) for item in items]
+    found = [" – ".join(" ".join(str(item[name]).split()) for name in names if name in item) for item in items]
+    if len(titles) < 2:
+        return found
+    of = [titles.get(item["evidence"][0]["document"], "") if item["evidence"] else "" for item in items]
+    return [f"({title}) {line}" if title else line for title, line in zip(of, found, strict=True)]
+
+
+def alternating(numbers: Sequence[int], items: Sequence[dict[str, Any]]) -> list[int]:
+    """Numbers of items, one of each document in turn."""
+    rows: dict[Any, list[int]] = {}
+    for number in numbers:
+        evidence = items[number]["evidence"]
+        rows.setdefault(evidence[0]["document"] if evidence else None, []).append(number)
+    return [one for turn in zip_longest(*rows.values()) for one in turn if one is not None]
 
 
 def assembled(template: Template, steps: Sequence[StepRecord]) -> dict[str, Any] | None:

@@ -29,6 +29,8 @@ class Place:
     text: str
     page: int | None
     chapter: str | None
+    # the words of the passage that an item quotes
+    quote: str | None = None
 
 
 class Places:
@@ -37,6 +39,7 @@ class Places:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._known: dict[int, tuple[str, list[Chapter], list[Page]]] = {}
+        self._characters: dict[int, int] = {}
 
     def of(self, evidence: dict[str, Any]) -> Place:
         title, chapters, pages = self._parts(evidence["document"])
@@ -50,6 +53,7 @@ class Places:
             text=evidence["text"],
             page=page.number if isinstance(page, Page) else None,
             chapter=chapter.title if isinstance(chapter, Chapter) else None,
+            quote=evidence.get("quote"),
         )
 
     def chapters(self, document: int) -> list[Chapter]:
@@ -58,11 +62,21 @@ class Places:
     def title(self, document: int) -> str:
         return self._parts(document)[0]
 
+    def characters(self, document: int) -> int:
+        self._parts(document)
+        return self._characters[document]
+
+    def along(self, document: int) -> list[tuple[float, str]]:
+        """Where its chapters start, as a share of it, and their titles."""
+        size = max(1, self.characters(document))
+        return [(one.start / size, one.title) for one in self.chapters(document) if one.kind == "body"]
+
     def _parts(self, document: int) -> tuple[str, list[Chapter], list[Page]]:
         if document not in self._known:
             with self._library.read() as db:
                 # it may have left the shelf since
                 record = documents.document(db, document)
+            self._characters[document] = record.characters
             parts = self._library.chapters(document), self._library.pages(document)
             self._known[document] = (record.title or record.filename, *parts)
         return self._known[document]

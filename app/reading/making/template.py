@@ -5,7 +5,8 @@ Schema of one item (an object; the place is added to it) · items: [least, most]
 over: "windows" or "chapters" of the text · only: a regular expression: only sentences that hold it are shown ·
 collect: a property into which everything that ``only`` finds is taken, whether a model names it or not ·
 names: properties whose value is taken from the text word for word · merge: properties that make two items one ·
-join: {"prompt", "item", "items", "sources": [least, most]}: a last step over all items, numbered ·
+join: {"prompt", "item", "items", "sources": [least, most], "across"}: a last step over all items, numbered; across:
+those of several documents in turn, so that each step of it sees some of every document ·
 inputs: what the person chooses, [{"id", "title", "kind": "text" | "number" | "choice" | "list", "default", …}] ·
 tokens: of one step's answer. ``{audience}`` in a prompt and ``"$audience"`` in a schema stand for an input.
 """
@@ -43,8 +44,7 @@ SAMPLE = ("Here stands a sentence, as long as those that are quoted.",)
 
 _KNOWN = {
     "id", "group", "title", "about", "prompt", "item", "items", "view", "over", "only", "names", "merge", "join",
-    "inputs", "tokens", "order",
-    "collect",
+    "inputs", "tokens", "order", "collect",
 }  # fmt: skip
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 _SLOT = re.compile(r"\{([a-z_]+)\}")
@@ -70,6 +70,7 @@ class Join:
     item: dict[str, Any]
     items: tuple[Any, Any]
     sources: tuple[int, int]
+    across: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +295,7 @@ class _Check:
     def join(self, value: Any, inputs: Sequence[str], defaults: Mapping[str, Any]) -> Join:
         if not isinstance(value, dict):
             raise self.wrong("join", "it must be an object")
-        unknown = sorted(set(value) - {"prompt", "item", "items", "sources"})
+        unknown = sorted(set(value) - {"prompt", "item", "items", "sources", "across"})
         if unknown:
             raise self.wrong(f"join/{unknown[0]}", "nothing is known of this")
         return Join(
@@ -302,6 +303,7 @@ class _Check:
             item=self.item(value, "item", defaults),
             items=self.pair(value, "items", defaults, most=50),
             sources=self.pair({"sources": value.get("sources", [1, 3])}, "sources", {}, most=12),
+            across=value.get("across") is True,
         )
 
     def input(self, value: Any, where: str) -> Input:

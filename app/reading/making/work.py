@@ -184,7 +184,7 @@ class _Maker:
     def _step(self, engine: Engine, step: StepRecord) -> tuple[Done, list[dict[str, Any]]]:
         if step.kind == "join":
             sources = [self._sources()[n] for n in step.span]
-            numbered = making.numbered(self._template, sources)
+            numbered = making.numbered(self._template, sources, self._titles())
             shown = "\n".join(f"[{n}] {line}" for n, line in enumerate(numbered, 1)) + "\n\n"
             asked = self._template.schema(self._choices["inputs"], join=len(sources))
             segment = Segment(name="items", ids=engine.encode([shown])[0].ids)
@@ -266,6 +266,11 @@ class _Maker:
             found += step.result or []
         return found
 
+    def _titles(self) -> dict[int, str]:
+        artefact = self._store.get(self._job.owner_id, self._version.artefact_id)
+        found = [self._desk.library.document(self._job.owner_id, one) for one in artefact.document_ids]
+        return {one.id: one.title or one.filename for one in found}
+
     def _joins(self, engine: Engine) -> bool:
         """Rounds of joins, each over what the one before came to, until one of them holds everything."""
         room = window_tokens(engine, self._choices)
@@ -296,7 +301,9 @@ class _Maker:
 
     def _groups(self, engine: Engine, numbers: Sequence[int], room: int) -> list[list[int]]:
         sources = self._sources()
-        lines = making.numbered(self._template, [sources[n] for n in numbers])
+        if self._template.join is not None and self._template.join.across:
+            numbers = making.alternating(numbers, sources)
+        lines = making.numbered(self._template, [sources[n] for n in numbers], self._titles())
         groups: list[list[int]] = [[]]
         taken = 0
         for number, encoding in zip(numbers, engine.encode(lines), strict=True):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # of the rest is found again
 SHARE = 0.6
 STEP_TOKENS = 4 * PAGE_TOKENS
+# chapters of an outline, scenes of a chapter
+HEADINGS = {"outline": "#", "chapter": "##"}
 
 
 def write(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
@@ -54,7 +56,7 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
     items: list[dict[str, Any]] = []
     if said.get("schema"):
         items = [_resolved(one, said) for one in parsed(text, said["schema"])] if _has_items(text) else []
-        text = "\n".join(" – ".join(str(one[name]) for name in _shown(one)) for one in items)
+        text = _listed(what, items)
     elif not text.strip():
         raise NothingWritten("the model ended at once")
     desk.drafts.add_option(draft, job.id, what.id, said["start"], said["end"], text.strip("\n"), items)
@@ -64,6 +66,13 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
         known = {(one["kind"], one["name"], one["fact"]) for one in draft.bible}
         fresh = [one for one in items if (one["kind"], one["name"], one["fact"]) not in known]
         desk.drafts.change(job.owner_id, draft.id, bible=[*draft.bible, *fresh])
+
+
+def _listed(what: Task, items: list[dict[str, Any]]) -> str:
+    """Items as text: of an outline headings, each with what happens under it, to be written out."""
+    if what.id in HEADINGS:
+        return "\n\n".join(f"{HEADINGS[what.id]} {one['title']}\n\n{one['happens']}" for one in items)
+    return "\n".join(" – ".join(str(one[name]) for name in _shown(one)) for one in items)
 
 
 def _has_items(text: str) -> bool:

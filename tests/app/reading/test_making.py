@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pymupdf
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from app.documents.parse import parse_file
 from app.errors import DocumentNotFound, NothingChosen
 from app.reading.desk import Desk
+from app.reading.making.drawing import fitting
 from app.reading.making.errors import (
     ArtefactNotFound,
     ContentInvalid,
@@ -161,6 +164,28 @@ def test_a_stop_keeps_what_is_done_and_going_on_does_the_rest(
     assert all(one.tries == tries[one.id] for one in after.steps if one.id in done)
 
 
+def test_words_are_told_before_their_item_is_done(desk: Desk, runner: Runner, machine: Machine, story: int) -> None:
+    machine.structured = lambda asked, _: {
+        "items": [{"quote": "Hatter in the garden", "name": "Hatter", "about": "He is in the garden again. " * 5}]
+    }
+    machine.steps = 0
+    run = desk.make(OWNER, "characters", [story], parts=1)
+    runner.start()
+
+    def is_told() -> bool:
+        # words are told a few times a second
+        machine.steps = 1
+        time.sleep(0.1)
+        return any("about" in one for one in desk.artefact(OWNER, run.artefact_id).writing)
+
+    until(is_told, "a word")
+    (item,) = desk.artefact(OWNER, run.artefact_id).writing
+    assert item["quote"] == "Hatter in the garden" and "He is in the garden again. ".startswith(item["about"][:20])
+    machine.steps = None
+    until(lambda: desk.artefact(OWNER, run.artefact_id).version.state == "done", "the rest")
+    assert desk.artefact(OWNER, run.artefact_id).writing == []
+
+
 def test_a_question_comes_first(desk: Desk, runner: Runner, machine: Machine, story: int) -> None:
     machine.steps = 6
     run = desk.make(OWNER, "characters", [story], window=512)
@@ -256,6 +281,14 @@ def test_exports(desk: Desk, made: Callable[..., int]) -> None:
         export(desk.library, shown, "xls")
     relations = desk.artefact(OWNER, made("relations", window=512))
     assert "<circle" in export(desk.library, relations, "svg").decode()
+    for template in ("relations", "timeline", "themes", "paper"):
+        shown = desk.artefact(OWNER, made(template, window=512))
+        for chart in fitting(shown):
+            for language in ("en", "zh"):
+                ElementTree.fromstring(export(desk.library, shown, "svg", language, chart))
+            assert export(desk.library, shown, "png", "en", chart).startswith(b"\x89PNG")
+    with pytest.raises(FormatUnknown):
+        export(desk.library, shown, "svg", "en", "pie")
 
 
 def test_a_formula_in_a_cell_stays_text(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:

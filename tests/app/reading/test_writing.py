@@ -111,6 +111,8 @@ def test_lists_style_and_bible(
 ) -> None:
     (outline,) = done(draft, "outline", wish="a keeper")
     assert len(outline.items) == 3 and set(outline.items[0]) == {"title", "happens"}
+    first = outline.items[0]
+    assert outline.text.startswith(f"# {first['title']}\n\n{first['happens']}\n\n# ")
     (style,) = done(draft, "style", passages=[{"document": book(), "start": 0, "end": 200}])
     assert desk.draft(OWNER, draft).style == style.text != ""
     machine.structured = lambda asked, _: {

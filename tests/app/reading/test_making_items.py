@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from app.reading.making.items import alternating, begun, numbered, rested
+from app.reading.making.template import shipped
+
+WRITTEN = '{"items": [{"quote": "Alice was", "name": "Alice, 7", "wrong": ["a", "b"], "n": 12}, {"from": [1, 2], "name": "B"}]}'
+
+
+def test_an_answer_on_its_way_only_grows() -> None:
+    told = [begun(WRITTEN[:size]) for size in range(len(WRITTEN) + 1)]
+    for before, after in pairwise(told):
+        assert len(before) <= len(after)
+        for one, other in zip(before, after, strict=False):
+            assert len(str(one)) <= len(str(other)) or set(one) < set(other), (one, other)
+    first = {"name": "Alice, 7", "wrong": ["a", "b"], "n": 12, "quote": "Alice was"}
+    assert told[-1] == [first, {"name": "B", "quote": None}]
+    # a word is told as soon as it is there
+    assert begun(WRITTEN[: WRITTEN.index("lice, 7") + 4]) == [{"name": "Alice", "quote": "Alice was"}]
+
+
+def test_what_is_no_answer_says_nothing() -> None:
+    for text in ("", "{", "[1, 2", '{"items": 7', "plain words", '{"items": ["a"]}'):
+        assert begun(text) == []
+
+
+def claim(text: str, document: int, sentence: str = "") -> dict[str, Any]:
+    return {"claim": text, "evidence": [{"document": document, "start": 0, "end": 9, "text": sentence or text}]}
+
+
+def test_documents_take_turns_before_a_join() -> None:
+    found = [claim("a", 1), claim("b", 1), claim("c", 1), claim("d", 2)]
+    assert alternating([0, 1, 2, 3], found) == [0, 3, 1, 2]
+    template = shipped()["contradictions"]
+    assert numbered(template, found[2:], {1: "One", 2: "Two"}) == ["(One) c", "(Two) d"]
+    assert numbered(template, found[2:], {1: "One"}) == ["c", "d"]
+
+
+def test_numbers_and_names_that_no_source_has() -> None:
+    sources = [claim("The lamp of Tobias burns 9 hours.", 1), claim("It is light.", 1)]
+    told = [
+        {"from": [1], "headline": "Meet The Lamp Of Norway", "body": "Burns 9 hours, says Tobias, or 12 in Norway."},
+        {"from": [1, 2], "headline": "Light", "body": "The lamp of Tobias."},
+    ]
+    first, second = rested(told, sources)
+    assert first["unsupported"] == ["12", "Norway"] and "unsupported" not in second
+    assert len(second["evidence"]) == 1
