@@ -11,7 +11,6 @@ written when the last run is done.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import statistics
 import tempfile
@@ -73,10 +72,12 @@ def piece(desk: Desk, given: argparse.Namespace, kept: Path) -> list[dict[str, A
                 desk.jobs.request_stop(None, job.id)
         runner.start()
         print(f"shelved in {time.monotonic() - begun:.1f} s, {len(runs)} runs done before", flush=True)
-        turns = itertools.product(itertools.count(), enumerate(shipped().values()))
-        for turn, (number, template) in itertools.islice(turns, len(runs), given.runs):
+        templates = list(shipped().values())
+        for done in range(len(runs), given.runs):
             if time.monotonic() > end:
                 break
+            turn, number = divmod(done, len(templates))
+            template = templates[number]
             documents = papers if template.group in ("papers", "data") else books + papers[:1]
             runs.append(run(desk, given, template, documents[(number + turn) % len(documents)]))
             with kept.open("a", encoding="utf-8") as file:

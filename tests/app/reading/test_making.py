@@ -138,7 +138,7 @@ def test_numbers_that_no_fact_has_are_told(desk: Desk, machine: Machine, made: C
         return {"items": [{"from": [1], "headline": "99% of cats", "body": "agree at 1 o'clock"}]}
 
     machine.structured = told
-    (copy,) = items(desk, made("advertising", parts=1))
+    (copy,) = items(desk, made("advertising", parts=1, inputs={"variants": 1}))
     assert copy["unsupported"] == ["99%"]
 
 
