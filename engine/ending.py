@@ -106,7 +106,7 @@ def _quote(node: Quote, cursor: _Cursor) -> None:
     content = cursor.said[cursor.place :] if stop < 0 else cursor.said[cursor.place : stop]
     cursor.place += len(content)
     if stop < 0:
-        cursor.rest.append(node.passages.ending(content, node.least, node.most))
+        cursor.rest.append(node.passages.ending(content, node.least, node.most, name=node.name))
     cursor.take(b'"')
 
 

@@ -12,8 +12,10 @@ from engine.passages import CLOSING, OPENING
 from engine.schema import AFTER_KEY, BETWEEN, Choice, Fields, Items, Node, Number, Quote, Text
 
 # of one character: the first must be seen, the others may be spaces
-_FIRST = r"[^\s\"\\\x{0}-\x{1f}\x{7f}-\x{a0}\x{fffd}]"
-_OTHER = r"[^\"\\\x{0}-\x{1f}\x{7f}-\x{9f}\x{fffd}]"
+_FIRST = r"[^\s\"\\{}\x{0}-\x{1f}\x{7f}-\x{a0}\x{fffd}]"
+_OTHER = r"[^\"\\{}\x{0}-\x{1f}\x{7f}-\x{9f}\x{fffd}]"
+# what is quoted stands as it stands
+_ANY = r"[^\"\\\x{0}-\x{1f}\x{7f}-\x{9f}\x{fffd}]"
 
 
 def _bracketed(characters: str) -> str:
@@ -21,6 +23,7 @@ def _bracketed(characters: str) -> str:
 
 
 _OPENS = rf"[\p{{L}}\p{{N}}{_bracketed(OPENING)}]"
+_CAPITAL = r"[\p{Lu}\p{Lt}\p{Lo}]"
 _CLOSES = rf"[\p{{L}}\p{{N}}{_bracketed(CLOSING)}]"
 
 
@@ -69,8 +72,9 @@ class _Writer:
         source = self._sources[id(node.passages)]
         least, most = max(0, node.least - 2), node.most - 2
         # one character opens and closes
-        long = f"{_OPENS}{_OTHER}{{{least},{most}}}{_CLOSES}"
-        short = r"[\p{L}\p{N}]" if node.least == 1 else ""
+        first = _CAPITAL if node.name else _OPENS
+        long = f"{first}{_ANY}{{{least},{most}}}{_CLOSES}"
+        short = (_CAPITAL if node.name else r"[\p{L}\p{N}]") if node.least == 1 else ""
         pattern = short if most < 0 else f"{long}|{short}" if short else long
         return self._named("Q", f"{source} & /{pattern}/")
 

@@ -3,11 +3,12 @@
 A dialect that is always bounded, so that an answer ends within its tokens whatever the weights say: ``object`` (all
 properties, in their order), ``array`` (``minItems``, ``maxItems``), ``string`` (``maxLength``), ``integer``
 (``minimum``, ``maximum``), ``boolean``, ``enum`` and ``const`` of strings, integers and booleans. Text is compact JSON
-with ", " and ": " between; a string begins with something visible, and holds no escape, no quotation mark ``"`` and no
-control character. Annotations (``title``, ``description``, ``x-…``) are ignored.
+with ", " and ": " between; a string begins with something visible, and holds no escape, no quotation mark ``"``, no
+brace (a small model that loses the thread goes on with JSON there) and no control character. Annotations (``title``,
+``description``, ``x-…``) are ignored.
 
 A string with ``"quoted": true`` is a quotation: words that stand, next to each other, in one of the passages that the
-whole schema lists as ``passages``.
+whole schema lists as ``passages``; with ``"quoted": "name"`` the first of them begins with a capital letter, if it can.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A string of ``least`` to ``most`` characters that stands in ``passages``."""
+    """A string of ``least`` to ``most`` characters that stands in ``passages``, as a name or as any words."""
 
     least: int
     most: int
     passages: Passages
+    name: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +115,11 @@ def _node(schema: Any, where: str, depth: int, passages: Passages | None) -> Nod
         least, most = _bounds(schema, "minLength", "maxLength", where, lowest=0, highest=STRING_LIMIT)
         if most == 0:
             raise SchemaUnsupported(where, "maxLength must be 1 or more")
-        if schema.get("quoted", False) is True:
-            return _quote(passages, max(1, least), most, where)
+        quoted = schema.get("quoted", False)
+        if quoted not in (True, False, "name"):
+            raise SchemaUnsupported(where, 'quoted must be true, false or "name"')
+        if quoted:
+            return _quote(passages, max(1, least), most, where, name=quoted == "name")
         return Text(least=max(1, least), most=most)
     if kind == "integer":
         _only(said, {"type", "minimum", "maximum"}, where)
@@ -129,14 +134,16 @@ def _node(schema: Any, where: str, depth: int, passages: Passages | None) -> Nod
     raise SchemaUnsupported(where, f"its type is {kind!r}, not object, array, string, integer or boolean")
 
 
-def _quote(passages: Passages | None, least: int, most: int, where: str) -> Node:
+def _quote(passages: Passages | None, least: int, most: int, where: str, *, name: bool) -> Node:
     if passages is None:
         raise SchemaUnsupported(where, "it is quoted, and the schema has no passages")
     # passages too short for what is asked are quoted as far as they go
-    fit = passages.longest(most)
+    fit = passages.longest(most, name=name)
+    if fit == 0 and name:
+        return _quote(passages, least, most, where, name=False)
     if fit == 0:
         raise SchemaUnsupported(where, f"no passage has words to quote within {most} characters")
-    return Quote(least=min(least, fit), most=most, passages=passages)
+    return Quote(least=min(least, fit), most=most, passages=passages, name=name)
 
 
 def _fields(schema: Mapping[str, Any], said: set[str], where: str, depth: int, passages: Passages | None) -> Fields:
@@ -198,7 +205,11 @@ def fault(node: Node, value: Any, where: str = "") -> str | None:
         case Text():
             fine = isinstance(value, str) and node.least <= len(value) <= node.most and bool(value.strip())
         case Quote():
-            fine = isinstance(value, str) and node.least <= len(value) <= node.most and node.passages.has(value)
+            fine = (
+                isinstance(value, str)
+                and node.least <= len(value) <= node.most
+                and node.passages.has(value, name=node.name)
+            )
         case Number():
             fine = _is_count(value) and node.least <= value <= node.most
         case Choice():

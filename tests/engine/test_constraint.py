@@ -37,7 +37,7 @@ SCHEMA = {
                 "properties": {
                     "at": {"type": "integer", "minimum": 1, "maximum": 143},
                     "quote": {"type": "string", "quoted": True, "minLength": 12, "maxLength": 40},
-                    "name": {"type": "string", "quoted": True, "minLength": 2, "maxLength": 12},
+                    "name": {"type": "string", "quoted": "name", "minLength": 2, "maxLength": 12},
                     "mood": {"enum": ["glad", "sad", "愁"]},
                     "text": {"type": "string", "maxLength": 200},
                 },

@@ -43,3 +43,10 @@ def test_the_longest_quotation() -> None:
     assert FOUND.longest(7) == 7
     assert FOUND.longest(1) == 1
     assert Passages(["Unbelievable"]).longest(5) == 0 and Passages(["…"]).longest(9) == 0
+
+
+def test_names_begin_with_a_capital_or_in_a_script_without() -> None:
+    assert FOUND.has("Queen (in red)", name=True) and FOUND.has("王熙凤", name=True)
+    assert not FOUND.has("said", name=True) and not FOUND.has("(in red)", name=True)
+    assert FOUND.ending(b"", 1, 40, name=True) in (b"He", b"The", "王".encode(), b"No")
+    assert Passages(["nobody was here"]).longest(40, name=True) == 0

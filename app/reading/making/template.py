@@ -132,7 +132,7 @@ class Template:
             if self.join is None:
                 for name in self.names:
                     if properties[name].get("type") == "string":
-                        properties[name] = {"minLength": 2, **properties[name], "quoted": True}
+                        properties[name] = {"quoted": True, "minLength": 2, **properties[name]}
         item = {"type": "object", "properties": {**place, **properties}}
         items = {"type": "array", "minItems": least, "maxItems": max(least, most), "items": item}
         return {**whole, "type": "object", "properties": {"items": items}}

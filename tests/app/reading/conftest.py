@@ -234,7 +234,12 @@ def value_of(asked: dict[str, Any], path: str = "", passages: Passages | None = 
     if asked.get("quoted"):
         assert passages is not None
         most = asked["maxLength"]
-        return passages.ending(b"", min(asked["minLength"], passages.longest(most)), most).decode()
+        least = min(asked["minLength"], passages.longest(most))
+        names = [word for word in passages.chunks if len(word) > 3 and word[0].isupper()]
+        if least > 2 or not names:
+            return passages.ending(b"", least, most).decode()
+        # names of different properties differ
+        return names[sum(map(ord, path)) % len(names)]
     return path.strip()[-asked["maxLength"] :] or "x"
 
 
