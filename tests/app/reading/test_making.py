@@ -113,7 +113,7 @@ def test_a_window_begins_where_a_kept_reading_does(
 def test_the_same_name_is_one_item_with_all_its_places(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
     rounds = iter("abcdefgh")
     machine.structured = lambda asked, _: {
-        "items": [{"quote": "Hatter in the garden", "name": "the Hatter", "about": next(rounds)}]
+        "items": [{"quote": "Hatter in the garden", "name": "Hatter", "about": next(rounds)}]
     }
     (hatter,) = items(desk, made("characters", window=512))
     assert len(hatter["evidence"]) > 1 and hatter["about"] == "a" and hatter["also"]["about"][0] == "b"
