@@ -194,14 +194,20 @@
     }
 
     // ---- views
+    // of a comparison: what was found first, the rest behind it
+    const CELL = 2;
+    function cell(found) {
+      const line = (item) => h("p", {}, item.value, " ", places(item), doubts(item));
+      if (!found.length) return "–";
+      return [found.slice(0, CELL).map(line), found.length > CELL && h("details", {}, h("summary", { class: "fine" }, t("artefacts.more", { n: found.length - CELL })), found.slice(CELL).map(line))];
+    }
     function view() {
       const { items, columns } = shown, names = columns.map((one) => one.name), kind = shown.view;
       if (!items.length) return h("p", { class: "lead" }, t(shown.state === "making" ? "artefacts.nothing_yet" : "artefacts.nothing"));
       if (names.join() === "column,value") {
         const heads = [...new Set([...shown.chosen, ...items.map((one) => one.column)])];
         return h("div", { class: "table-room" }, h("table", { class: "artefact-table" }, h("thead", {}, h("tr", {}, h("th", {}, t("artefacts.document")), heads.map((one) => h("th", {}, one)))),
-          h("tbody", {}, shown.documents.map((one) => h("tr", {}, h("th", {}, one.title), heads.map((head) => h("td", {}, items.filter((item) => item.column === head && item.evidence[0]?.document === one.id)
-            .map((item) => h("p", {}, item.value, " ", places(item), doubts(item))))))))));
+          h("tbody", {}, shown.documents.map((one) => h("tr", {}, h("th", {}, one.title), heads.map((head) => h("td", {}, cell(items.filter((item) => item.column === head && item.evidence[0]?.document === one.id)))))))));
       }
       if (kind === "table") {
         return h("div", { class: "table-room" }, h("table", { class: "artefact-table" }, h("thead", {}, h("tr", {}, columns.map((one) => h("th", {}, one.label)), h("th", {}, t("artefacts.place")))),

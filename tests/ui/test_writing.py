@@ -98,6 +98,12 @@ def test_a_writing_session_with_a_reload_and_a_restart(
         assert page.input_value(".draft-text") == "The lamp 🕯 was lit at dusk."
         page.click("[data-do=write]")
         page.wait_for_selector(".option footer >> nth=1")
+        # side by side: one beside the other, as high as it
+        boxes = page.eval_on_selector_all(
+            ".abreast .option",
+            "found => found.map((one) => [one.getBoundingClientRect().x, one.getBoundingClientRect().y])",
+        )
+        assert len(boxes) == 2 and boxes[0][0] < boxes[1][0] and boxes[0][1] == boxes[1][1]
         shoot(page, "writing-options")
         page.click(".option footer button >> nth=0")
         page.wait_for_selector(".option.chosen")
