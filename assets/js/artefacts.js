@@ -201,6 +201,18 @@
       if (!found.length) return "–";
       return [found.slice(0, CELL).map(line), found.length > CELL && h("details", {}, h("summary", { class: "fine" }, t("artefacts.more", { n: found.length - CELL })), found.slice(CELL).map(line))];
     }
+    // a choice says at once whether it is right, and the key opens
+    function question(item) {
+      const key = h("details", {}, h("summary", {}, t("artefacts.key")), h("p", {}, item.answer), places(item), doubts(item));
+      const said = h("span", { class: "fine", role: "status" });
+      const choices = [item.answer, ...item.wrong].sort((a, b) => a.localeCompare(b)).map((one) => h("li", {}, h("button", { type: "button", class: "choice", onclick: (event) => {
+        const right = one === item.answer;
+        event.currentTarget.classList.add(right ? "right" : "wrong");
+        said.textContent = t(right ? "artefacts.right" : "artefacts.wrong");
+        key.open = key.open || right;
+      } }, one)));
+      return h("li", {}, h("p", { class: "question" }, item.question), h("ul", {}, choices), said, key);
+    }
     function view() {
       const { items, columns } = shown, names = columns.map((one) => one.name), kind = shown.view;
       if (!items.length) return h("p", { class: "lead" }, t(shown.state === "making" ? "artefacts.nothing_yet" : "artefacts.nothing"));
@@ -223,11 +235,7 @@
         }));
       }
       if (kind === "cards") return h("div", { class: "artefact-cards" }, items.map((item) => h("details", { class: "card" }, h("summary", {}, item.front), h("p", {}, item.back), places(item), doubts(item))));
-      if (kind === "quiz") {
-        return h("ol", { class: "artefact-quiz" }, items.map((item) => h("li", {}, h("p", { class: "question" }, item.question),
-          h("ul", {}, [item.answer, ...item.wrong].sort((a, b) => a.localeCompare(b)).map((one) => h("li", {}, one))),
-          h("details", {}, h("summary", {}, t("artefacts.key")), h("p", {}, item.answer), places(item), doubts(item)))));
-      }
+      if (kind === "quiz") return h("ol", { class: "artefact-quiz" }, items.map(question));
       const [first, ...rest] = kind === "timeline" ? ["when", "what"] : names;
       return h(kind === "timeline" ? "ol" : "ul", { class: `artefact-items ${kind}` }, items.map((item) => h("li", {},
         kind === "graph" ? h("p", {}, h("strong", {}, item.a), ` — ${item.relation} → `, h("strong", {}, item.b)) : [h("strong", { class: "item-head" }, said(first, item)), h("span", {}, rest.map((name) => said(name, item)).join(" — "))],

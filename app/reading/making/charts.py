@@ -5,6 +5,7 @@ Plain SVG without scripts or fonts of its own; the same data always give the sam
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ INK, SOFT, LINE, PAPER, ACCENT = "#24211c", "#6b6558", "#b9b1a0", "#ffffff", "#8
 PALE = "#efe9dd"
 WIDTH = 960
 FONT = "font-family=\"-apple-system, 'Segoe UI', 'Noto Sans', 'PingFang SC', 'Noto Sans CJK SC', sans-serif\""
-ROWS, COLUMNS, KINDS, STRIPS = 60, 80, 24, 24
+ROWS, COLUMNS, KINDS, STRIPS = 60, 160, 24, 24
 # of a strip along a book; chapters are named under it where there is so much room for each
-CELLS, NAMED = 160, 46
+CELLS, NAMED = 160, 88
 _SAID = {
     "en": {
         "empty": "Nothing to draw.",
@@ -192,13 +193,13 @@ def _axis(
             said.append((share, title))
     for number, (share, title) in enumerate(said):
         room = ((said[number + 1][0] if number + 1 < len(said) else 1.0) - share) * width
-        out.append(words(left + width * share + 2, y + 18, short(title, max(4, int(room / 6.2))), 11, SOFT, "start"))
+        out.append(words(left + width * share + 2, y + 18, short(title, max(4, int(room / 7.4))), 11, SOFT, "start"))
     return 34
 
 
 def _slanted(labels: Sequence[str], left: float, y: float, cell: float) -> list[str]:
     """Names under narrow columns: as many as there is room for."""
-    step = max(1, -(-15 // max(1, int(cell))))
+    step = max(1, math.ceil(19 / cell))
     out = []
     for number in range(0, len(labels), step):
         x = left + cell * (number + 0.5)
