@@ -129,3 +129,13 @@ def test_the_default_models_tokenizer(default_model: Path) -> None:
     for seed in range(5):
         value = json.loads(walk(default_model, 151936, 160, random.Random(seed)))
         assert schema.fault(NODE, value) is None
+
+
+def test_a_whole_book_can_be_quoted(folder: Path) -> None:
+    sentences = [f"Sentence {n} says that the lamp {n * 7919 % 9973} was lit at dusk by nobody." for n in range(6000)]
+    quote = {"type": "string", "quoted": True, "minLength": 16, "maxLength": 60}
+    made = Constraint(json.dumps({"passages": sentences, **quote}), folder, 384, 200)
+    said, rng = b"", random.Random(5)
+    while not made.finished:
+        said += made._tokens.decode_bytes([made.take(int(rng.choice(np.flatnonzero(made.allowed()))))])
+    assert any(json.loads(said) in one for one in sentences)
