@@ -16,8 +16,8 @@ from kernels.decode_row.primitives import narrow, pointer
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 
-# tiles of 16 keys a step: their scores, keys and values fit the first two caches
-STEP = 16
+# tiles of 16 keys a step, as many as a query block has: their scores, keys and values fit the first cache
+STEP = 8
 NOTHING = np.float32(-1e30)
 LOG2 = np.float32(1.4426950408889634)
 LN2 = np.float64(0.6931471805599453)
@@ -58,6 +58,52 @@ def scores_of(scores: int, queries: int, keys: Any, tiles: int, dim: int) -> Non
             tile.load(3, first + 192, stride)
             tile.dot(0, 2, 6)
             tile.dot(0, 3, 7)
+            tile.store(0, scores + number * 1024, 64)
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def scores_of_next(
+    scores: int, queries: int, keys: Any, tiles: int, dim: int, now: int, weights: int, top: int, total: int,
+    factor: Any,
+) -> None:  # fmt: skip
+    """``scores_of`` one strip while the softmax of another, whose scores are at ``now``, goes its way.
+
+    Tiles and lanes are different parts of a core, and one need not wait for the other. The rest is ``lanes.soften``'s.
+    """
+    stride = dim * 2
+    tile.load(4, queries, 64)
+    tile.load(5, queries + 1024, 64)
+    if dim == 64:
+        for number in range(0, tiles, 2):
+            first, second, place = keys[number], keys[number + 1], scores + number * 1024
+            tile.zero(0)
+            tile.zero(1)
+            tile.load(2, first, stride)
+            tile.load(3, second, stride)
+            tile.dot(0, 2, 4)
+            tile.dot(1, 3, 4)
+            tile.load(6, first + 64, stride)
+            tile.load(7, second + 64, stride)
+            tile.dot(0, 6, 5)
+            tile.dot(1, 7, 5)
+            lanes.soften(now + number * 1024, weights + number * 512, 16, top, total, factor)
+            tile.store(0, place, 64)
+            tile.store(1, place + 1024, 64)
+    else:
+        tile.load(6, queries + 2048, 64)
+        tile.load(7, queries + 3072, 64)
+        for number in range(tiles):
+            first = keys[number]
+            tile.zero(0)
+            tile.load(2, first, stride)
+            tile.load(3, first + 64, stride)
+            tile.dot(0, 2, 4)
+            tile.dot(0, 3, 5)
+            tile.load(2, first + 128, stride)
+            tile.load(3, first + 192, stride)
+            tile.dot(0, 2, 6)
+            tile.dot(0, 3, 7)
+            lanes.soften(now + number * 1024, weights + number * 512, 8, top, total, factor)
             tile.store(0, scores + number * 1024, 64)
 
 
@@ -124,7 +170,7 @@ def attend(
     tile_bytes = 32 * dim
     sizes = (
         64, variants * total_strips * packed_bytes, total_strips * dim * 64, total_strips * 64, total_strips * 64, 64,
-        STEP * 1024, STEP * 512, STEP // 2 * dim * 64, STEP * tile_bytes, STEP * tile_bytes, 1024,
+        2 * STEP * 1024, STEP * 512, STEP // 2 * dim * 64, STEP * tile_bytes, STEP * tile_bytes, 1024,
     )  # fmt: skip
     whole = 64
     for size in sizes:
@@ -142,7 +188,7 @@ def attend(
     spare_keys = values + sizes[8]
     spare_values = spare_keys + sizes[9]
     turned = spare_values + sizes[10]
-    score = carray(pointer(scores), (STEP * 16, 16), np.float32)
+    both = carray(pointer(scores), (2, STEP * 16, 16), np.float32)
     top = carray(pointer(tops), (total_strips, 16), np.float32)
     total = carray(pointer(totals), (total_strips, 16), np.float32)
     latest = carray(pointer(new), (16,), np.float32)
@@ -212,7 +258,9 @@ def attend(
             top_at, total_at = tops + strip * 64, totals + strip * 64
             diagonal = strip % strips
             used = min(tiles, diagonal // 2 * 2 + 2) if own else tiles
-            scores_of(scores, query, key_tiles, used, dim)
+            here, score = scores + strip % 2 * STEP * 1024, both[strip % 2]
+            if own or strip == 0:
+                scores_of(here, query, key_tiles, used, dim)
             if own:
                 for key in range(16):
                     score[diagonal * 16 + key, :key] = NOTHING
@@ -221,9 +269,15 @@ def attend(
                 for number in range(used):
                     score[number * 16 + lengths[number] : number * 16 + 16] = NOTHING
             latest[:] = top[strip]
-            lanes.column_max(scores, used * 16, new)
+            lanes.column_max(here, used * 16, new)
             lanes.rescale(sum_at, dim, total_at, top_at, new, factor)
-            lanes.soften(scores, weights, used * 8, top_at, total_at, factor)
+            if own or strip + 1 == total_strips:
+                lanes.soften(here, weights, used * 8, top_at, total_at, factor)
+            else:
+                scores_of_next(
+                    scores + (strip + 1) % 2 * STEP * 1024, query + packed_bytes, key_tiles, used, dim,
+                    here, weights, top_at, total_at, factor,
+                )  # fmt: skip
             add_values(sum_at, weights, values, used // 2, dim)
     tile.configure(before)
     rest = carray(pointer(turned), (16, 16), np.float32)
