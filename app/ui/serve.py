@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +42,7 @@ def serve(settings: Settings, desk: Desk, runner: Runner) -> None:
         page = Page(settings, desk)
         blocks = page.build()
         # what was dropped on a server that ended
-        threading.Thread(target=page.resume, name="lectern-resume", daemon=True).start()
+        page.resume()
         try:
             print(f"Lectern is at {launch(blocks, settings)}", flush=True)
             while True:

@@ -14,12 +14,13 @@ from gradio.utils import get_upload_folder
 from app.documents import sources
 from app.documents.parse import FILE_LIMIT
 from app.errors import DocumentError, DocumentTooLarge
+from app.ui.arriving import Arriving
 from app.ui.notes import note, trouble
 from app.ui.panel import Payload, digest, panel
 from app.ui.seat import Seat
 
 if TYPE_CHECKING:
-    from app.library.records import Added
+    from app.library.records import DocumentRecord
     from app.reading.desk import Desk
     from app.reading.shelf import ShelfItem
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 QUERY_LIMIT = 200
 HITS = 30
 ARRIVING = 20  # files on their way that a shelf shows
+PATIENCE_SECONDS = 8.0  # of a page that asks what became of its files
 FRESH_SECONDS = 0.9
 
 log = logging.getLogger(__name__)
@@ -39,11 +41,18 @@ class Shelf:
         self._space = space
         # by owner: when it was last looked at, and what was seen, for all tabs that ask within the same second
         self._seen: dict[str, tuple[float, Payload]] = {}
+        self._arriving = Arriving(desk, self._answer)
 
     def build(self) -> gr.HTML:
         # Gradio marks server functions with an attribute, which a bound method cannot have, and hands them one value
-        def add_file(said: Any) -> Payload:
-            return self.add_file(said if isinstance(said, dict) else {})
+        def arrive(said: Any) -> Payload:
+            return self.arrive(said if isinstance(said, dict) else {})
+
+        def settled(said: Any) -> Payload:
+            return self.settled(said if isinstance(said, dict) else {})
+
+        def arrival(said: Any) -> Payload:
+            return self.arrival(said if isinstance(said, dict) else {})
 
         def refuse_large(said: Any) -> Payload:
             return self.refuse_large(said if isinstance(said, dict) else {})
@@ -54,7 +63,7 @@ class Shelf:
         def add_address(said: Any) -> Payload:
             return self.add_address(said if isinstance(said, dict) else {})
 
-        return panel("shelf", events=EVENTS, server=[add_file, refuse_large, find, add_address])
+        return panel("shelf", events=EVENTS, server=[arrive, settled, arrival, refuse_large, find, add_address])
 
     def recent(self, owner: str) -> Payload:
         """As it was less than a second ago: a thousand books take tens of milliseconds, and every tab asks."""
@@ -63,6 +72,8 @@ class Shelf:
 
     def show(self, owner: str) -> Payload:
         at = time.monotonic()
+        # what is being worked on stands before what waits
+        arriving = sorted(self._desk.intake.open(self._desk.owner_id(owner)), key=lambda one: one.state == "waiting")
         shown = digest(
             {
                 "ready": True,
@@ -70,9 +81,10 @@ class Shelf:
                 "items": [_item(item) for item in reversed(self._desk.shelf(owner))],
                 # on their way in from this page, or from another that was closed
                 "arriving": [
-                    {"id": one.id, "filename": one.filename}
-                    for one in self._desk.intake.open(self._desk.owner_id(owner))[:ARRIVING]
+                    {"id": one.id, "name": one.filename, "state": one.state, "done": one.done, "total": one.total}
+                    for one in arriving[:ARRIVING]
                 ],
+                "arriving_more": max(0, len(arriving) - ARRIVING),
                 "refusals": [
                     {"id": one.id, "filename": one.filename, "error": one.error} for one in self._desk.refusals(owner)
                 ],
@@ -87,79 +99,71 @@ class Shelf:
         """Of the books on the shelf, by id."""
         return {item.id: item.title for item in self._desk.shelf(owner)}
 
-    # called by the browser for each file, one after another, so that each card tells its own story
+    # called by the browser for each file, so that each card tells its own story
 
-    def add_file(self, said: Payload) -> Payload:
-        """Take an uploaded file: said {"visitor", "path", "name"}, returns {"id", "already"} and a "note" if there is
-        something to tell. A refused file is a card of the shelf."""
+    def arrive(self, said: Payload) -> Payload:
+        """Take an uploaded file: said {"visitor", "path", "name"}, returns {"arrival"}, a number to ask ``settled``
+        for, or a "note"."""
         owner, name = Seat.read(said).owner(space=self._space), str(said.get("name"))
         upload = _uploaded(said.get("path"))
         if owner is None or upload is None:
             return {"note": note("note.upload", {"name": name}, kind="error")}
         try:
-            added = self._take(owner, upload, name)
-        except DocumentError as error:
-            # the desk noted the refusal, and the shelf shows it: a note would only say it twice
-            log.info("refused a file: %s", type(error).__name__)
-            return {}
+            return {"arrival": self._arriving.note(owner, upload, name)}
         except Exception as error:
             return {"note": trouble(error)}
-        finally:
-            _discard(upload)
-        return self._answer(owner, added)
 
-    def _take(self, owner: str, upload: Path, name: str) -> Added:
-        """As ``Desk.add``, noted meanwhile: a server that ends now takes it in when it starts again."""
-        intake = self._desk.intake
-        arrival = intake.note(self._desk.owner_id(owner), upload, name, again=True)
-        intake.claim(arrival)
-        try:
-            return self._desk.add(owner, upload, name)
-        finally:
-            intake.forget(arrival)
+    def settled(self, said: Payload) -> Payload:
+        """What became of files that arrived: said {"visitor", "arrivals"}, returns {"answers": [{"arrival", …}]} of
+        those that have ended, soon: {"id", "already"} of a document, and a "note" or a "twin" if there is something to
+        tell. A refused file is a card of the shelf."""
+        owner = Seat.read(said).owner(space=self._space)
+        given = said.get("arrivals")
+        ids = [one for one in given if isinstance(one, int)] if isinstance(given, list) else []
+        if owner is None or not ids:
+            return {"answers": []}
+        found = self._arriving.answers(owner, ids, PATIENCE_SECONDS)
+        return {"answers": [{"arrival": id, **answer} for id, answer in found.items()]}
+
+    def arrival(self, said: Payload) -> Payload:
+        """Of a file on its way: said {"visitor", "id", "act"}, to "stop" it, to "resume" it, or to "drop" it."""
+        owner, id = Seat.read(said).owner(space=self._space), said.get("id")
+        acts = {"stop": self._arriving.stop, "resume": self._arriving.resume, "drop": self._arriving.drop}
+        act = acts.get(str(said.get("act")))
+        if owner is not None and isinstance(id, int) and act is not None:
+            try:
+                act(owner, id)
+            except Exception as error:
+                return {"note": trouble(error)}
+        return {}
 
     def resume(self) -> None:
-        """Take in what was on its way when a server ended. Blocks: for a thread of its own."""
-        folder = Path(get_upload_folder()).resolve()
-        intake = self._desk.intake
-        intake.requeue()
-        for arrival in intake.open():
-            path, owner = Path(arrival.source), self._desk.library.owner_name(arrival.owner_id)
-            # what a command takes in is the command's
-            if not path.is_relative_to(folder) or not intake.claim(arrival):
-                continue
-            try:
-                if path.is_file():
-                    self._desk.add(owner, path, arrival.filename)
-            except DocumentError as error:
-                log.info("refused a file: %s", type(error).__name__)
-            except Exception as error:
-                log.error("a file could not be taken in: %s", type(error).__name__)
-                continue
-            intake.forget(arrival)
-            _discard(path)
+        """Take in what was on its way when a server ended."""
+        self._arriving.go_on()
 
     def add_address(self, said: Payload) -> Payload:
-        """Fetch what stands at a web address or an arXiv number: said {"visitor", "address"}, as ``add_file``."""
+        """Fetch what stands at a web address or an arXiv number: said {"visitor", "address"}, returns as ``settled``
+        does of a file."""
         owner, address = Seat.read(said).owner(space=self._space), str(said.get("address", ""))[: sources.LONGEST]
         if owner is None or not sources.is_address(address):
             return {}
         try:
-            return self._answer(owner, self._desk.add_source(owner, address))
+            added = self._desk.add_source(owner, address)
+            return self._answer(owner, added.document, added.already)
         except DocumentError as error:
             log.info("refused an address: %s", type(error).__name__)
             return {}
         except Exception as error:
             return {"note": trouble(error)}
 
-    def _answer(self, owner: str, added: Added) -> Payload:
-        answer: Payload = {"id": added.document.id, "already": added.already}
-        title = added.document.title or added.document.filename
-        if added.already:
+    def _answer(self, owner: str, document: DocumentRecord, already: bool) -> Payload:
+        answer: Payload = {"id": document.id, "already": already}
+        title = document.title or document.filename
+        if already:
             answer["note"] = note("note.already", {"title": title})
-        elif twins := self._desk.twins(owner, added.document):
+        elif twins := self._desk.twins(owner, document):
             # the reader says whether it is the same book
-            answer["twin"] = {"id": added.document.id, "title": title, "like": twins[0].title or twins[0].filename}
+            answer["twin"] = {"id": document.id, "title": title, "like": twins[0].title or twins[0].filename}
         return answer
 
     def refuse_large(self, said: Payload) -> Payload:
@@ -225,12 +229,3 @@ def _uploaded(path: Any) -> Path | None:
         return None
     real = Path(path).resolve()
     return real if real.is_relative_to(Path(get_upload_folder()).resolve()) and real.is_file() else None
-
-
-def _discard(path: Path) -> None:
-    # the library has its own copy by now
-    try:
-        path.unlink(missing_ok=True)
-        path.parent.rmdir()
-    except OSError:
-        log.debug("an upload was left behind")

@@ -41,6 +41,7 @@ SCRIPTS = (
     "icons.js",
     "frame.js",
     "covers.js",
+    "arriving.js",
     "shelf.js",
     "quotes.js",
     "gaze.js",

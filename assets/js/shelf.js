@@ -24,10 +24,8 @@
   const tooLong = (item) => item.state === "failed" && item.tokens > (Lectern.modelNow?.()?.limit ?? Infinity);
 
   Lectern.panel("shelf", (root, send, gradio) => {
-    const arriving = new Map();
     let items = [];
     let asking = null; // the book whose removal waits for a yes
-    let serial = 0;
     let welcomed = false;
     const fresh = new Set(); // added, and not yet in a list that the server sent
     const there = (id) => fresh.has(id) || items.some((item) => item.id === id);
@@ -44,12 +42,14 @@
     const results = h("section", { class: "hits", hidden: true, aria: { live: "polite" } });
     const back = h("div", { class: "undo", role: "status", hidden: true });
     const same = h("div", { class: "undo twin", role: "status", hidden: true });
-    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, same, back, cards, results);
+    const arrivals = Lectern.arrivals({ gradio, send, draw: () => draw(), settle });
+    root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, arrivals.notice, same, back, cards, results);
 
     // ---- finding: titles at once, here; the full text a moment later, there
     let wanted = "", tagged = null, found = null, asked = 0, undone = null, twin = null;
     let order = Lectern.store.read("localStorage", "order") || "added";
-    const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value) });
+    const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value),
+      onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing && addressed()) fetchAddress(addressed()); } });
     const sorter = h("select", { class: "order-box", onchange: () => { order = sorter.value; Lectern.store.write("localStorage", "order", order); draw(); } });
     const chips = h("div", { class: "chips" });
     finder.append(h("div", { class: "finder-row" }, box, sorter), chips);
@@ -66,7 +66,7 @@
       found = null;
       const mine = ++asked;
       draw();
-      if (!wanted) return;
+      if (!wanted || !items.length || addressed()) return;
       setTimeout(async () => {
         if (mine !== asked) return;
         let answer;
@@ -94,8 +94,10 @@
     }
 
     function drawFinder() {
-      finder.hidden = !items.length;
-      if (box.placeholder !== t("shelf.find")) { box.placeholder = t("shelf.find"); box.setAttribute("aria-label", t("shelf.find")); box.title = t("shelf.find_hint"); }
+      // on an empty shelf it is for addresses
+      const asks = t(items.length ? "shelf.find" : "shelf.find_address");
+      if (box.placeholder !== asks) { box.placeholder = asks; box.setAttribute("aria-label", asks); box.title = t("shelf.find_hint"); }
+      sorter.hidden = !items.length;
       const names = Object.keys(orders).map((name) => [name, { name, text: t("shelf." + "order_" + name) }]);
       keyed(sorter, names, ({ name, text }) => h("option", { value: name }, text));
       sorter.value = order;
@@ -124,14 +126,21 @@
       }
     }
 
+    // a web address or an arXiv number, with or without its "arxiv:"; else nothing
+    function addressed() {
+      if (/^(https?:\/\/\S+\.|arxiv:\s*\S)/i.test(wanted)) return wanted;
+      return /^(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?\/\d{7})(v\d+)?$/.test(wanted) ? `arxiv:${wanted}` : null;
+    }
+
     function drawResults() {
       results.hidden = !wanted;
       if (!wanted) { results.replaceChildren(); return; }
-      if (/^(https?:\/\/\S+\.|arxiv:\s*\S)/i.test(wanted)) {
-        const address = wanted;
+      const address = addressed();
+      if (address) {
         results.replaceChildren(h("p", { class: "fine" }, t("shelf.address")), button("plus", t("shelf.address_add"), () => fetchAddress(address), { text: t("shelf.address_add"), kind: "primary" }));
         return;
       }
+      if (!items.length) { results.replaceChildren(h("p", { class: "fine" }, t("shelf.find_hint"))); return; }
       if (!found) { results.replaceChildren(h("p", { class: "fine" }, t("shelf.find_searching"))); return; }
       const head = found.count ? t("shelf.find_count", { n: found.count }) : t("shelf.find_none");
       results.replaceChildren(h("p", { class: "fine" }, head), ...found.hits.map((hit) => {
@@ -142,11 +151,16 @@
       }));
     }
 
-    // ---- what may be the same book as another, and what stands at an address
-    function settle(answer) { if (answer?.twin) twin = answer.twin; }
+    // ---- what became of a file, and what stands at an address
+    function settle(answer) {
+      if (answer?.note) Lectern.say("notes", "show", answer.note);
+      if (answer?.twin) twin = answer.twin;
+      // the first book of an empty choice is chosen: most people ask about what they just dropped
+      if (answer?.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
+    }
+
     async function fetchAddress(address) {
-      const key = ++serial;
-      arriving.set(key, { key, name: address });
+      const end = arrivals.begin(address);
       box.value = "";
       seek("");
       let answer;
@@ -157,43 +171,14 @@
         console.warn("lectern: an address was not fetched", error);
         answer = { note: { kind: "error", key: "note.upload", values: { name: address } } };
       }
-      arriving.delete(key);
-      if (answer?.note) Lectern.say("notes", "show", answer.note);
       settle(answer);
       send("changed");
-      draw();
+      end();
     }
 
-    // ---- files on their way in
-    async function take(files) {
+    function take(files) {
       Lectern.say("bar", "showShelf");
-      for (const file of files) arriving.set(++serial, { key: serial, file, name: file.name });
-      draw();
-      const queue = [...arriving.values()].filter((entry) => files.includes(entry.file));
-      // two at a time: one is sent or waits for its parser while the other is parsed
-      await Promise.all([0, 1].map(async () => { for (let entry; (entry = queue.shift());) await takeOne(entry); }));
-      draw();
-    }
-
-    async function takeOne(entry) {
-      let answer;
-      try {
-        await Lectern.arrived;
-        if (entry.file.size > given.limit) answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
-        else {
-          const { path } = await gradio.upload(entry.file);
-          answer = await gradio.server.add_file({ visitor: seat.visitor, path, name: entry.name });
-        }
-      } catch (error) {
-        console.warn("lectern: a file did not arrive", error);
-        answer = { note: { kind: "error", key: "note.upload", values: { name: entry.name } } };
-      }
-      arriving.delete(entry.key);
-      if (answer && answer.note) Lectern.say("notes", "show", answer.note);
-      settle(answer);
-      // the first book of an empty choice is chosen: most people ask about what they just dropped
-      if (answer && answer.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
-      send("changed");
+      arrivals.take(files);
     }
 
     let depth = 0;
@@ -294,36 +279,21 @@
         h("p", { class: "reason" }, Lectern.said(refusal.error)));
     }
 
-    function coming({ name }) {
-      return h("li", { class: "card arriving", data: { state: "arriving" } },
-        h("div", { class: "card-face" },
-          h("span", { class: "cover blank", aria: { hidden: true } }),
-          h("span", { class: "card-text" },
-            h("span", { class: "card-title", title: name }, name),
-            h("span", { class: "state busy" }, t("shelf.arriving")))),
-        h("div", { class: "bar unsure" }, h("span", {})));
-    }
-
     function focusIn(id, part) {
       cards.querySelector(`[data-key="book-${id}"] [data-focus="${part}"]`)?.focus();
     }
 
     let value = {};
     function draw() {
-      const entries = [];
-      // a long book stands on the shelf before its tokens are counted
-      const opening = (entry) => !items.some((item) => item.state === "unread" && item.filename === entry.name);
-      for (const entry of [...arriving.values()].filter(opening)) entries.push(["new-" + entry.key, { kind: "coming", name: entry.name }]);
-      // from another tab, or from before the program was started again
-      const mine = [...arriving.values()].map((entry) => entry.name);
-      for (const one of value.arriving || []) if (!mine.includes(one.filename)) entries.push(["in-" + one.id, { kind: "coming", name: one.filename }]);
+      const entries = arrivals.entries(value);
       for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
       for (const item of shown()) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id, long: tooLong(item) }]);
       }
-      const makers = { coming, refused, book: card };
+      const makers = { ...arrivals.makers, refused, book: card };
       keyed(cards, entries, (data) => makers[data.kind](data));
       const empty = !items.length && !entries.length;
+      arrivals.drawLost();
       drawFinder();
       drawResults();
       root.classList.toggle("empty", empty && value.ready === true);
@@ -340,7 +310,7 @@
       pick: () => picker.click(),
       pin: ({ id, on }) => send("pin", { id, on }),
       again: () => send("choose"),
-      find: () => { if (finder.hidden) return; box.focus(); box.select(); },
+      find: () => { box.focus(); box.select(); },
       draw,
       update(next) {
         value = next || {};

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,10 +41,30 @@ def upload(inbox: Path, name: str, content: bytes = b"A book of a few words.\n")
     return path
 
 
+def add(shelf: Shelf, said: dict[str, Any]) -> dict[str, Any]:
+    """As a page does it: hand it over, and wait for what became of it."""
+    told = shelf.arrive(said)
+    if "arrival" not in told:
+        return told
+    ids = [told["arrival"]]
+    for _ in range(5):
+        for answer in shelf.settled({**said, "arrivals": ids})["answers"]:
+            assert answer.pop("arrival") == ids[0]
+            return answer
+    raise AssertionError("it was not taken in")
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_an_upload_is_taken_and_its_copy_removed(desk: Desk, inbox: Path) -> None:
     shelf = Shelf(desk, space=False)
     path = upload(inbox, "book.txt")
-    answer = shelf.add_file({"visitor": "", "path": str(path), "name": "book.txt"})
+    answer = add(shelf, {"visitor": "", "path": str(path), "name": "book.txt"})
     assert answer == {"id": 1, "already": False}
     assert not path.parent.exists()
     shown = shelf.show(LOCAL)
@@ -52,15 +74,15 @@ def test_an_upload_is_taken_and_its_copy_removed(desk: Desk, inbox: Path) -> Non
 
 def test_the_same_file_again_says_so(desk: Desk, inbox: Path) -> None:
     shelf = Shelf(desk, space=False)
-    first = shelf.add_file({"path": str(upload(inbox, "book.txt")), "name": "book.txt"})
-    again = shelf.add_file({"path": str(upload(inbox, "copy.txt")), "name": "copy.txt"})
+    first = add(shelf, {"path": str(upload(inbox, "book.txt")), "name": "book.txt"})
+    again = add(shelf, {"path": str(upload(inbox, "copy.txt")), "name": "copy.txt"})
     assert again["id"] == first["id"] and again["already"]
     assert again["note"]["key"] == "note.already"
 
 
 def test_a_refused_file_becomes_a_card(desk: Desk, inbox: Path) -> None:
     shelf = Shelf(desk, space=False)
-    assert shelf.add_file({"path": str(upload(inbox, "empty.txt", b"")), "name": "empty.txt"}) == {}
+    assert add(shelf, {"path": str(upload(inbox, "empty.txt", b"")), "name": "empty.txt"}) == {}
     refusal = shelf.show(LOCAL)["refusals"][0]
     assert refusal["filename"] == "empty.txt" and "is empty" in refusal["error"]
 
@@ -87,7 +109,7 @@ def test_no_file_but_an_upload_can_be_named(desk: Desk, inbox: Path, tmp_path: P
         3,
     ]
     for path in named:
-        answer = Shelf(desk, space=False).add_file({"path": path, "name": "secret.txt"})
+        answer = add(Shelf(desk, space=False), {"path": path, "name": "secret.txt"})
         assert answer["note"]["key"] == "note.upload", path
     assert desk.shelf(LOCAL) == []
     assert secret.exists()
@@ -97,9 +119,9 @@ def test_a_visitor_that_a_space_does_not_know_adds_nothing(desk: Desk, inbox: Pa
     shelf = Shelf(desk, space=True)
     path = upload(inbox, "book.txt")
     for visitor in ("", LOCAL, None):
-        assert shelf.add_file({"visitor": visitor, "path": str(path), "name": "book.txt"})["note"]["kind"] == "error"
+        assert add(shelf, {"visitor": visitor, "path": str(path), "name": "book.txt"})["note"]["kind"] == "error"
     visitor = new_visitor()
-    assert shelf.add_file({"visitor": visitor, "path": str(path), "name": "book.txt"})["id"] == 1
+    assert add(shelf, {"visitor": visitor, "path": str(path), "name": "book.txt"})["id"] == 1
     assert len(desk.shelf(f"visitor:{visitor}")) == 1
     assert desk.shelf(LOCAL) == []
 
@@ -108,7 +130,7 @@ def test_finding_is_for_ones_own_shelf_and_never_fails(desk: Desk, inbox: Path) 
     shelf = Shelf(desk, space=True)
     mine, other = new_visitor(), new_visitor()
     path = upload(inbox, "whale.txt", b"Chapter 1. Loomings\n\nA white whale & <b>C++</b>.\n")
-    shelf.add_file({"visitor": mine, "path": str(path), "name": "whale.txt"})
+    add(shelf, {"visitor": mine, "path": str(path), "name": "whale.txt"})
     found = shelf.find({"visitor": mine, "query": "  WHITE whale "})
     assert found["count"] == 1
     (hit,) = found["hits"]
@@ -148,25 +170,21 @@ def test_what_was_on_its_way_when_a_server_ended_is_taken_in(desk: Desk, inbox: 
     held = desk.intake.note(owner, upload(inbox, "held.txt"), "held.txt")
     assert desk.intake.claim(held)
     shelf = Shelf(desk, space=False)
-    assert [one["filename"] for one in shelf.show(LOCAL)["arriving"]] == [
-        "book.txt",
-        "bad.epub",
-        "other.txt",
-        "held.txt",
-    ]
+    assert [one["name"] for one in shelf.show(LOCAL)["arriving"]] == ["held.txt", "book.txt", "bad.epub", "other.txt"]
     shelf.resume()
+    wait(lambda: len(shelf.show(LOCAL)["arriving"]) == 2)
     shown = shelf.show(LOCAL)
     assert [item["filename"] for item in shown["items"]] == ["book.txt"]
     assert [one["filename"] for one in shown["refusals"]] == ["bad.epub"]
-    assert [one["filename"] for one in shown["arriving"]] == ["other.txt", "held.txt"]
+    assert [one["name"] for one in shown["arriving"]] == ["held.txt", "other.txt"]
     assert not good.exists() and not bad.exists()
 
 
 def test_a_book_much_like_another_is_told(desk: Desk, inbox: Path) -> None:
     shelf = Shelf(desk, space=False)
     text = "The Lamp\n\n" + "It was lit at last.\n\n" * 40
-    shelf.add_file({"path": str(upload(inbox, "a.txt", text.encode())), "name": "a.txt"})
-    answer = shelf.add_file({"path": str(upload(inbox, "b.txt", f"{text}The end.\n".encode())), "name": "b.txt"})
+    add(shelf, {"path": str(upload(inbox, "a.txt", text.encode())), "name": "a.txt"})
+    answer = add(shelf, {"path": str(upload(inbox, "b.txt", f"{text}The end.\n".encode())), "name": "b.txt"})
     assert answer["twin"] == {"id": 2, "title": "The Lamp", "like": "The Lamp"}
 
 
@@ -174,3 +192,36 @@ def test_an_address_that_is_not_fetched_says_why(desk: Desk) -> None:
     shelf = Shelf(desk, space=False)
     assert shelf.add_address({"address": "http://127.0.0.1:1/a.pdf"})["note"]["name"] == "SourceRefused"
     assert shelf.add_address({"address": "a.pdf"}) == {} and shelf.add_address({}) == {}
+
+
+def test_what_arrived_is_taken_in_though_no_page_waits(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    told = [
+        shelf.arrive({"path": str(upload(inbox, f"{n}.txt", f"Book {n}.\n".encode())), "name": f"{n}.txt"})
+        for n in range(6)
+    ]
+    wait(lambda: len(desk.shelf(LOCAL)) == 6 and not shelf.show(LOCAL)["arriving"])
+    ids = [one["arrival"] for one in told]
+    # told once
+    answers = shelf.settled({"arrivals": [*ids, "x", 99999]})["answers"]
+    assert {one["arrival"] for one in answers if "id" in one} == set(ids) and {"arrival": 99999} in answers
+    assert shelf.settled({"arrivals": ids})["answers"] == [{"arrival": id} for id in ids]
+
+
+def test_one_that_waits_is_stopped_gone_on_with_and_dropped(desk: Desk, inbox: Path) -> None:
+    shelf, owner = Shelf(desk, space=False), desk.owner_id(LOCAL)
+    noted = [desk.intake.note(owner, upload(inbox, name), name) for name in ("a.txt", "b.txt")]
+    for one in noted:
+        assert shelf.arrival({"id": one.id, "act": "stop"}) == {}
+    shown = shelf.show(LOCAL)["arriving"]
+    assert [(one["name"], one["state"], one["total"]) for one in shown] == [
+        ("a.txt", "stopped", None),
+        ("b.txt", "stopped", None),
+    ]
+    shelf.resume()
+    assert shelf.arrival({"id": noted[0].id, "act": "resume"}) == {}
+    wait(lambda: len(desk.shelf(LOCAL)) == 1)
+    shelf.arrival({"visitor": "x", "id": "1", "act": "burn"})
+    assert shelf.arrival({"id": noted[1].id, "act": "drop"}) == {}
+    wait(lambda: not shelf.show(LOCAL)["arriving"])
+    assert not any(inbox.iterdir()) and len(desk.shelf(LOCAL)) == 1
