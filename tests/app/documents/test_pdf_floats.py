@@ -9,6 +9,7 @@ import pytest
 
 from app.documents import pdf
 from app.documents.model import Document
+from app.documents.pdf_pages import quads
 from tests.app.documents.pages import LONG, OTHER, Line, joined, prose
 
 Make = Callable[..., Path]
@@ -83,7 +84,7 @@ def test_small_type_alone_is_text(make_pdf: Make) -> None:
     assert "2 The lamp is out." in read(make_pdf(pages)).text
 
 
-# the words on either side of a column's or a page's end, read off the printed pages
+# the words on either side of a column's or a page's end, read off the printed pages, and each looked at there
 CROSSINGS = {
     "dynamo": [
         "Dynamo employs a gossip based",
@@ -132,9 +133,15 @@ CROSSINGS = {
 
 @pytest.mark.parametrize("name", CROSSINGS)
 def test_sentences_go_on_over_columns_and_pages(shared: Path, name: str) -> None:
-    document = read(shared / "papers" / f"{name}.pdf")
+    path = shared / "papers" / f"{name}.pdf"
+    document = read(path)
     missing = [words for words in CROSSINGS[name] if words not in document.text]
     assert missing == []
+    for words in CROSSINGS[name]:
+        start = document.text.index(words)
+        (first, begins), *_, (last, ends) = quads(path, document, start, start + len(words), filename=path.name)
+        # the next page, or the other column
+        assert last == first + 1 or (last == first and begins[0] < 0.5 < ends[0] and ends[1] < begins[1]), words
     assert "appear in OSDI" not in document.text and "Proceedings of OSDI 2012" not in document.text
 
 
