@@ -152,7 +152,7 @@ def write(noted: Sequence[Noted], format: str) -> bytes:
 def _plain(text: str) -> str:
     """As Markdown that shows the text and nothing else."""
     line = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"^([#>+-]|\d+[.)])(?=\s)", r"\\\1", line)
+    return re.sub(r"^(\d*)([#>+.)-])(?=\s)", r"\1\\\2", line)
 
 
 def _html(text: str) -> str:

@@ -1,6 +1,6 @@
 """Headings, paragraphs, lists and tables as Markdown, Word, PDF and EPUB files. Knows no artefacts.
 
-DOCX and EPUB are ZIP archives of a few short XML files, written here: no library of theirs is needed for so little.
+An EPUB is a ZIP archive of a few short XML files, written here: no library of its own is needed for so little.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
 _MARKED = re.compile(r"([\\`*_\[\]<>|#])")
+# what would begin a list: "- ", "1. "
+_LIST = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 PNG_DPI = 192
 
@@ -49,14 +51,16 @@ class Table:
 Block = Heading | Text | Bullets | Table
 
 
-def markdown(blocks: Sequence[Block]) -> str:
+def markdown(blocks: Sequence[Block], *, breaks: bool = False) -> str:
+    """breaks: lines of a paragraph stay lines."""
     out = []
     for block in blocks:
         match block:
             case Heading():
                 out.append(f"{'#' * block.level} {_md(block.text)}")
             case Text():
-                said = f"**{_md(block.text)}**" if block.strong else _md(block.text)
+                text = "\\\n".join(map(_md, block.text.splitlines())) if breaks else _md(block.text)
+                said = f"**{text}**" if block.strong and text else text
                 lead = f"**{_md(block.lead)}** " if block.lead else ""
                 place = f" *({_md(block.place)})*" if block.place else ""
                 out.append(f"{lead}{said}{place}".strip())
@@ -70,7 +74,7 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 
 def _md(text: str) -> str:
-    return _MARKED.sub(r"\\\1", " ".join(text.split()))
+    return _LIST.sub(r"\1\\\2", _MARKED.sub(r"\\\1", " ".join(text.split())))
 
 
 def as_html(blocks: Sequence[Block]) -> str:
@@ -101,84 +105,13 @@ def _x(text: str) -> str:
 
 # Word
 
-_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
-_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_DOCX = {
-    "[Content_Types].xml": _HEAD + '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    '<Default Extension="xml" ContentType="application/xml"/>'
-    '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.'
-    'wordprocessingml.document.main+xml"/>'
-    '<Override PartName="/word/styles.xml" ContentType="application/vnd.openxmlformats-officedocument.'
-    'wordprocessingml.styles+xml"/></Types>',
-    "_rels/.rels": _HEAD
-    + '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
-    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
-    'Target="word/document.xml"/></Relationships>',
-    "word/_rels/document.xml.rels": _HEAD
-    + '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
-    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" '
-    'Target="styles.xml"/></Relationships>',
-}
-
 
 def docx(blocks: Sequence[Block], language: str) -> bytes:
-    styles = "".join(
-        f'<w:style w:type="paragraph" w:styleId="Heading{n}"><w:name w:val="heading {n}"/><w:basedOn w:val="Normal"/>'
-        f'<w:next w:val="Normal"/><w:pPr><w:keepNext/><w:spacing w:before="{360 - 60 * n}" w:after="120"/>'
-        f'<w:outlineLvl w:val="{n - 1}"/></w:pPr><w:rPr><w:b/><w:sz w:val="{38 - 6 * n}"/></w:rPr></w:style>'
-        for n in (1, 2, 3)
-    )
-    east = "zh-CN" if language == "zh" else "en-US"
-    normal = (
-        f'<w:docDefaults><w:rPrDefault><w:rPr><w:sz w:val="22"/><w:lang w:val="en-US" w:eastAsia="{east}"/></w:rPr>'
-        "</w:rPrDefault></w:docDefaults>"
-        '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/><w:pPr>'
-        '<w:spacing w:after="120" w:line="276" w:lineRule="auto"/></w:pPr></w:style>'
-    )
-    body = "".join(_word(block) for block in blocks)
-    edges = " ".join(f'w:{side}="1440"' for side in ("top", "right", "bottom", "left"))
-    page = f'<w:sectPr><w:pgSz w:w="11906" w:h="16838"/><w:pgMar {edges}/></w:sectPr>'
-    files = {
-        **_DOCX,
-        "word/styles.xml": f"{_HEAD}<w:styles {_W}>{normal}{styles}</w:styles>",
-        "word/document.xml": f"{_HEAD}<w:document {_W}><w:body>{body}{page}</w:body></w:document>",
-    }
-    return _zipped(files)
+    # imported here: only this format needs it
+    from app.documents import write_docx
 
-
-def _word(block: Block) -> str:
-    match block:
-        case Heading():
-            return f'<w:p><w:pPr><w:pStyle w:val="Heading{min(3, block.level)}"/></w:pPr>{_run(block.text)}</w:p>'
-        case Text():
-            lead = _run(block.lead + " ", "<w:b/>") if block.lead else ""
-            place = _run(f" ({block.place})", '<w:i/><w:sz w:val="18"/>') if block.place else ""
-            look = "<w:b/>" if block.strong else '<w:sz w:val="18"/>' if block.small else ""
-            return f"<w:p>{lead}{_run(block.text, look)}{place}</w:p>"
-        case Bullets():
-            indent = '<w:pPr><w:ind w:left="400" w:hanging="200"/></w:pPr>'
-            return "".join(f"<w:p>{indent}{_run('• ' + one)}</w:p>" for one in block.items)
-        case Table():
-            edge = "".join(
-                f'<w:{side} w:val="single" w:sz="4" w:color="999999"/>'
-                for side in ("top", "left", "bottom", "right", "insideH", "insideV")
-            )
-            rows = [(block.heads, "<w:b/>"), *((row, "") for row in block.rows)]
-            cells = "".join(
-                f"<w:tr>{''.join(f'<w:tc><w:tcPr/><w:p>{_run(one, look)}</w:p></w:tc>' for one in row)}</w:tr>"
-                for row, look in rows
-            )
-            grid = "<w:gridCol/>" * len(block.heads)
-            return (
-                f'<w:tbl><w:tblPr><w:tblW w:w="5000" w:type="pct"/><w:tblBorders>{edge}</w:tblBorders></w:tblPr>'
-                f"<w:tblGrid>{grid}</w:tblGrid>{cells}</w:tbl><w:p/>"
-            )
-
-
-def _run(text: str, look: str = "") -> str:
-    lines = "<w:br/>".join(f'<w:t xml:space="preserve">{_x(line)}</w:t>' for line in text.split("\n"))
-    return f"<w:r><w:rPr>{look}</w:rPr>{lines}</w:r>"
+    title = next((one.text for one in blocks if isinstance(one, Heading)), "")
+    return write_docx.docx(markdown(blocks, breaks=True), title=title, language=language)
 
 
 # PDF and pictures
