@@ -1,6 +1,6 @@
 // files on their way: sent two at a time, then the server's, which takes them in whether this page stays or not
 (() => {
-  const { h, t, icon, button, seat, given } = Lectern;
+  const { h, t, button, seat, given } = Lectern;
   const SHOWN = 20; // cards of files that are being sent
 
   // settle(answer): what became of a file is told; draw(): the shelf is drawn again
@@ -131,7 +131,7 @@
       if (lost.length > 3) names.push(t("arriving.others", { n: lost.length - 3 }));
       const again = lost.filter((one) => one.file);
       const forget = () => { lost = []; remember(); draw(); };
-      notice.replaceChildren(h("span", {}, icon("warning"), t(again.length === lost.length ? "arriving.lost" : "arriving.lost_before", { n: lost.length, names: Lectern.list(names) })),
+      notice.replaceChildren(h("span", {}, t(again.length === lost.length ? "arriving.lost" : "arriving.lost_before", { n: lost.length, names: Lectern.list(names) })),
         h("span", { class: "confirm-actions" },
           again.length > 0 && button(null, t("arriving.send"), () => { lost = []; take(again.map((one) => one.file)); }, { text: t("arriving.send") }),
           button("close", t("arriving.forget"), forget)));

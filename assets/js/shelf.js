@@ -285,8 +285,9 @@
 
     let value = {};
     function draw() {
-      const entries = arrivals.entries(value);
-      for (const refusal of value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
+      // who searches wants to see what is found
+      const entries = wanted ? [] : arrivals.entries(value);
+      for (const refusal of wanted ? [] : value.refusals || []) entries.push(["no-" + refusal.id, { kind: "refused", refusal }]);
       for (const item of shown()) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id, long: tooLong(item) }]);
       }
