@@ -88,6 +88,9 @@ class Arriving:
 
     def _submit(self, owner: str, id: int) -> None:
         with self._changed:
+            if id in self._inside:
+                # the same bytes under the same name, sent twice, or stopped and wanted again before its turn
+                return
             self._inside.add(id)
             self._waiting.put((owner, id))
             if self._workers < WORKERS:
