@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,8 +109,9 @@ class Arriving:
                 continue
             except Exception as error:
                 answer = {"note": trouble(error)}
-                # a full disk, perhaps: it stands still until its reader says so
-                self.stop(owner, id)
+                # a full disk, perhaps: it stands still until its reader says so, if that can be written down
+                with suppress(Exception):
+                    self.stop(owner, id)
             with self._changed:
                 self._inside.discard(id)
                 self._answers[id] = owner, answer
@@ -136,7 +138,6 @@ class Arriving:
         return self._told(owner, self._desk.document(owner, ended.document_id), ended.already)
 
     def _forget(self, arrival: Arrival) -> None:
-        self._desk.intake.forget(arrival)
         path = Path(arrival.source)
         try:
             # the library has its own copy by now
@@ -144,3 +145,5 @@ class Arriving:
             path.parent.rmdir()
         except OSError:
             log.debug("an upload was left behind")
+        # only now: whoever sees no arrival any more finds no file of it either
+        self._desk.intake.forget(arrival)
