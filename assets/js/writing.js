@@ -144,7 +144,13 @@
       small?.small && h("p", { class: "fine artefact-warning" }, t("writing.small", { title: small.title, better: small.better || t("artefacts.larger") })));
     }
     function goto(place) {
-      const from = units(area.value, place.start), to = units(area.value, place.end);
+      let from = units(area.value, place.start), to = units(area.value, place.end);
+      // the draft may have changed since: the words count, not where they stood
+      if (place.text && area.value.slice(from, to) !== place.text) {
+        from = area.value.indexOf(place.text);
+        if (from < 0) { Lectern.say("notes", "show", { kind: "info", key: "note.place_changed" }); return; }
+        to = from + place.text.length;
+      }
       area.focus();
       area.setSelectionRange(from, to);
       area.scrollTop = Math.max(0, (from / Math.max(1, area.value.length)) * area.scrollHeight - area.clientHeight / 3);
@@ -206,6 +212,7 @@
         h("select", { class: "order-box", aria: { label: t("writing.kind") }, onchange: (event) => { one.kind = event.target.value; change({ bible: draft.bible }); } }, ["person", "place", "fact"].map((kind) => h("option", { value: kind, selected: kind === one.kind }, t("writing.kind." + kind)))),
         h("input", { class: "text-box", value: one.name, aria: { label: t("writing.name") }, onchange: (event) => { one.name = event.target.value; change({ bible: draft.bible }); } }),
         h("input", { class: "text-box wide", value: one.fact, aria: { label: t("writing.fact") }, onchange: (event) => { one.fact = event.target.value; change({ bible: draft.bible }); } }),
+        one.place ? h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")) : h("span", {}),
         button("close", t("artefacts.drop_item"), () => change({ bible: draft.bible.filter((_, at) => at !== n) }))));
       const style = h("textarea", { class: "text-box", rows: 3, aria: { label: t("writing.style") }, placeholder: t("writing.style_hint"), onchange: () => change({ style: style.value }) });
       style.value = draft.style;
