@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from app.reading.desk import Desk
     from app.reading.making.desk import Shown
 
-# views that have a drawing of their own; of the others it says where in the book the places lie
 MOST_ITEMS = 2000
+# places, before a chart of them says more than their list
+FEWEST = 3
 
 
 class ArtefactPanel:
@@ -145,8 +146,10 @@ class ArtefactPanel:
         names = columns(shown)
         drawn = bool(items) and shown.version.state != "making"
         known = fitting(shown) if drawn else []
+        if sum(len(item["evidence"]) for item in items) < FEWEST:
+            known = [one for one in known if one in ("graph", "timeline")]
         chart = chart if chart in known else next(iter(known), None)
-        drawing = draw(shown, places, language, chart) if drawn else ""
+        drawing = draw(shown, places, language, chart) if chart else ""
         done = sum(step.state == "done" for step in shown.steps)
         return {
             "id": shown.artefact.id,

@@ -337,7 +337,8 @@
       cross.replaceChildren(button("close", t("dialog.close"), () => box.close()));
       if (mode === "make" || !shown) drawMake(); else drawShow();
     }
-    const relabel = () => { drawList(); if (box.open) draw(); };
+    // drawings have words too
+    const relabel = () => { drawList(); if (box.open) { draw(); if (mode === "show" && shown && !editing) redraw(chart); } };
     drawList();
     Lectern.arrived.then(() => look().then(follow));
     return { relabel, update() {}, make: choose, open };

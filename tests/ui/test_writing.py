@@ -90,7 +90,7 @@ def test_a_writing_session_with_a_reload_and_a_restart(
         page, watch = visit(server)
         page.click(".drafts .panel-head button")
         page.fill(".draft-text", "The lamp 🕯 was lit at dusk.")
-        page.wait_for_selector("text=Saved")
+        page.wait_for_selector(".draft-status:has-text('Saved')")
         with watch.leaving():
             page.reload()
         page.click(".drafts .artefact-row")
