@@ -60,6 +60,19 @@ def test_docx_reads_back(desk: Desk, thread: int, tmp_path: Path) -> None:
     assert "He kept “the brass key under the blue stone”.\n\none\n\ntwo\n\na | b\n1 | 2" in found.text
 
 
+def test_where_its_answers_looked_is_drawn(desk: Desk, thread: int) -> None:
+    assert "Nothing to draw" in export.conversation(desk, OWNER, thread, "svg").data.decode()
+    turn = desk.quoted(OWNER, thread)[1][-1]
+    cells = [0] * 159 + [99]
+    strips = [{"document": 1, "title": "The Lamp", "characters": len(TEXT), "cells": cells}]
+    gaze = {"measured": True, "places": [], "strips": strips, "sentences": []}
+    desk.conversations.save_answer(turn.id, answer="Now.", finish="stop", model="plain", gaze=gaze)
+    made = export.conversation(desk, OWNER, thread, "svg", "zh")
+    text = made.data.decode()
+    assert made.name.endswith(".svg") and "And now?" in text and "The Lamp" in text and "回答时看了哪里" in text
+    assert export.conversation(desk, OWNER, thread, "png").data.startswith(b"\x89PNG")
+
+
 def test_a_document_that_left_the_shelf_is_named_still(desk: Desk, thread: int) -> None:
     desk.remove(OWNER, 1)
     assert "*The Lamp*" in export.conversation(desk, OWNER, thread, "md").data.decode()
