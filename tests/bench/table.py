@@ -8,6 +8,7 @@ from typing import Any
 from tests.bench import rows
 from tests.bench.table_kept import kept_tables
 from tests.bench.table_library import library_tables
+from tests.bench.table_making import making_tables
 from tests.bench.table_peers import peers_table
 
 BEGIN, END = "<!-- table: python -m tests.bench.table -->", "<!-- end of table -->"
@@ -176,7 +177,9 @@ def main() -> None:
     table = "\n".join(
         ["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table(), *page_table()]
     )
-    table = "\n".join([table, *peers_table(latest), *kept_tables(latest), *library_tables(latest)])
+    table = "\n".join(
+        [table, *peers_table(latest), *kept_tables(latest), *library_tables(latest), *making_tables(latest)]
+    )
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     path.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL), "utf-8")
 
