@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["available", "fit", "gate", "norm", "prepare", "turn"]
+__all__ = ["available", "fit", "gate", "norm", "prepare", "turn", "turn_heads"]
 
 
 @lru_cache(maxsize=1)
@@ -45,6 +45,17 @@ def turn(states: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
     flat, turned = (rows.bits(tensor.view(-1, *tensor.shape[-2:])) for tensor in (states, out))
     cosines, sines = cos.contiguous().numpy(), sin.contiguous().numpy()
     each(lambda number: rows.turn(flat[number], cosines, sines, turned[number]), range(len(flat)))
+
+
+def turn_heads(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate bfloat16 states [rows, heads, dim] by angles [rows, dim / 2] (float32) as ``turn``: [heads, rows, dim]."""
+    from kernels.tiles import rows
+
+    states = states.contiguous()
+    out = states.new_empty((states.shape[1], states.shape[0], states.shape[2]))
+    flat, turned, cosines, sines = rows.bits(states), rows.bits(out), cos.contiguous().numpy(), sin.contiguous().numpy()
+    _shared(len(flat), lambda part: rows.turn_heads(flat, cosines, sines, part.start, part.stop, turned))
+    return out
 
 
 def norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -90,6 +101,7 @@ def prepare() -> None:
     states = torch.zeros((1, 512, 64), dtype=torch.bfloat16)
     gate(queries, norm(queries, states[0, 0], 1e-6))
     turn(queries, torch.ones((16, 32)), torch.ones((16, 32)), torch.empty_like(queries))
+    turn_heads(queries[0, 0].transpose(0, 1), torch.ones((16, 32)), torch.ones((16, 32)))
     run_attention(queries, [Span(states[:, :16], states[:, :16], 0)], scale=1.0, impl="tiles")
     blocks, counts = torch.zeros((1, 1, 1), dtype=torch.int32), torch.ones((1, 1), dtype=torch.int32)
     sparse_attention(

@@ -31,6 +31,18 @@ def turn(states: Any, cos: Any, sin: Any, out: Any) -> None:
 
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def turn_heads(states: Any, cos: Any, sin: Any, first: int, last: int, out: Any) -> None:
+    """Rotate rows [first, last) of [rows, heads, dim] by angles [rows, dim / 2], into [heads, rows, dim]."""
+    half = states.shape[2] // 2
+    for row in range(first, last):
+        for head in range(states.shape[1]):
+            for d in range(half):
+                one, other = widen(states[row, head, d]), widen(states[row, head, d + half])
+                out[head, row, d] = narrow(one * cos[row, d] - other * sin[row, d], out)
+                out[head, row, d + half] = narrow(other * cos[row, d] + one * sin[row, d], out)
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def normed(states: Any, weight: Any, eps: Any, out: Any) -> None:
     """Root mean square norm of [rows, hidden], rounded before the weight as transformers does it."""
     for row in range(states.shape[0]):

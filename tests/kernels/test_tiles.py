@@ -166,3 +166,4 @@ def test_what_stands_between_products_is_what_transformers_computes() -> None:
     cos, sin = angle.cos(), angle.sin()
     wanted = torch.cat((first * cos - second * sin, second * cos + first * sin), -1).bfloat16()
     assert torch.allclose(turned.float(), wanted.float(), rtol=2**-7, atol=1e-6)
+    assert torch.equal(tiles.turn_heads(heads[1].transpose(0, 1), cos, sin), turned[1])
