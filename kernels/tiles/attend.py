@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from kernels.decode_row.primitives import narrow, pointer
+from kernels.decode_row.primitives import fetch, narrow, pointer
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 
@@ -161,8 +161,8 @@ def attend(
 
     queries: address of bfloat16 [variants][group][rows, dim], the steps in bytes; spans: int64 [n, 4] of (address of
     keys, of values, how many, variant), rows of ``dim`` numbers one after another; own_key, own_value: of the rows
-    themselves, met by the last variant; out: where the result goes, with the members' steps of the queries; lse: where
-    float32 [rows] go, a member each ``lse_step`` bytes, 0 for nowhere.
+    themselves, met by the last variant, or 0 for the spans alone; out: where the result goes, with the members' steps
+    of the queries; lse: where float32 [rows] go, a member each ``lse_step`` bytes, 0 for nowhere.
     """
     strips = (rows + 15) // 16
     total_strips = group * strips
@@ -210,7 +210,8 @@ def attend(
     tile.configured(before)
     tile.configure(configuration)
     span, begin = 0, 0
-    while span <= count:
+    last = count if own_key else count - 1
+    while span <= last:
         own = span == count
         variant = variants - 1 if own else spans[span, 3]
         tiles, full = 0, True
@@ -227,6 +228,9 @@ def attend(
                 key, value, length = spans[span, 0], spans[span, 1], spans[span, 2] - begin
             length = min(16, length)
             if length > 0:
+                if not own and begin + (STEP + 1) * 16 <= spans[span, 2]:
+                    fetch(key + (begin + STEP * 16) * dim * 2, tile_bytes)
+                    fetch(value + (begin + STEP * 16) * dim * 2, tile_bytes)
                 key_tiles[tiles] = key + begin * dim * 2
                 value_tiles[tiles] = value + begin * dim * 2
                 lengths[tiles] = length

@@ -40,6 +40,9 @@ def spans(lengths: list[int], kinds: list[int], heads: int, dim: int, scale: flo
         ([300], [0], 33),
         ([1, 17, 130], [0, 0, 1], 100),
         ([511, 40, 300, 7, 145], [0, 0, 1, 2, 2], 129),
+        # few rows after many keys, which are cut into parts
+        ([3000, 40, 1300, 7, 145], [0, 0, 1, 2, 2], 5),
+        ([6000], [0], 130),
     ],
 )
 @pytest.mark.parametrize(("heads", "group", "dim"), [(1, 1, 64), (2, 3, 64), (1, 2, 128)])
