@@ -12,12 +12,6 @@ _APACHE = "Apache-2.0"
 _QWEN_LANGUAGES = ("en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar")
 
 
-# a matrix product's speed over that of attention, on a CPU: 425 GFLOP/s over PyTorch's flash kernel's 120 to 150, and
-# over the 150 to 250 of kernels.sparse_attention (two cores, bfloat16)
-DENSE_SLOWNESS = 3.3
-SPARSE_SLOWNESS = 2.5
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """The numbers of a decoder that fix its size: those of its config.json."""
@@ -47,10 +41,16 @@ class Shape:
         """Bytes of keys and values a token."""
         return 2 * self.layers * self.kv_heads * self.head_dim * itemsize
 
-    def reading_work(self, tokens: int) -> float:
-        """What reading ``tokens`` densely costs, in floating point operations at the speed of a matrix product."""
-        attention = 2.0 * self.layers * self.heads * self.head_dim * float(tokens) ** 2
-        return 2.0 * self.parameters * tokens + DENSE_SLOWNESS * attention
+    @property
+    def linear_operations(self) -> float:
+        """Floating point operations of the layers' matrix products, a token."""
+        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
+        return 2.0 * self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @property
+    def pair_operations(self) -> float:
+        """Floating point operations of attention, a query and a key."""
+        return 4.0 * self.layers * self.heads * self.head_dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.catalogue import Shape
 from engine.errors import CheckpointDamaged, CheckpointUnsupported
 from engine.protocol import PAGE_TOKENS, ModelInfo
 from engine.tokenizer import tokenizer_name
@@ -139,6 +140,24 @@ def _refusal(config: Mapping[str, Any]) -> str | None:
     if part not in (None, 1.0):
         return "it rotates only a part of each head"
     return None
+
+
+def shape_of(folder: Path) -> Shape:
+    """The numbers of the checkpoint in ``folder``. Raises CheckpointDamaged."""
+    config = read_config(folder)
+    heads = _number(folder, config, "num_attention_heads")
+    hidden = _number(folder, config, "hidden_size")
+    return Shape(
+        family=config["model_type"],
+        layers=_number(folder, config, "num_hidden_layers"),
+        hidden=hidden,
+        intermediate=_number(folder, config, "intermediate_size"),
+        heads=heads,
+        kv_heads=_number(folder, config, "num_key_value_heads", heads),
+        head_dim=_number(folder, config, "head_dim", hidden // heads),
+        vocabulary=_number(folder, config, "vocab_size"),
+        tied=bool(config.get("tie_word_embeddings")),
+    )
 
 
 def _number(folder: Path, config: Mapping[str, Any], key: str, default: int | None = None) -> int:

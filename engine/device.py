@@ -12,11 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from engine.budgets import Budgets
 from engine.kvcache import Arena, KVCache, KVShape
 from engine.positions import DualChunk
 from engine.protocol import PAGE_TOKENS
 from engine.row import CROSSOVER, STEP
-from engine.sparsity.budgets import Budgets
 from engine.sparsity.policy import BLOCK, LOCAL, SINK
 from kernels.append_row import append_row
 from kernels.paged_decode import paged_decode

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from engine.catalogue import CATALOGUE, Entry
+from engine.pace import entry_pace, has_tiles
 
 Bound = Literal["gpu memory", "memory", "disk", "range"]
-
-CPU_FLOPS_PER_CORE = 60e9
-"""A quarter of what dense reading was measured to reach on a core with AVX-512 (SmolLM2, 16,384 tokens, 75 s, 2 cores;
-tests/bench/results/engine.jsonl): an older core without bfloat16 products has no more."""
 
 BOOK_TOKENS = 50_000
 BOOK_SECONDS = 3600.0
@@ -39,13 +36,16 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """cores: those this process may use; memory in bytes, a container's limit counted; disk_free of the home's disk."""
+    """cores: those this process may use; memory in bytes, a container's limit counted; disk_free of the home's disk;
+    tiles: whether its processor has matrix tiles.
+    """
 
     cores: int
     memory_total: int
     memory_available: int
     disk_free: int
     gpus: tuple[Gpu, ...]
+    tiles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Fit:
 
     device: "cuda" or "cpu"; bound: what stops it, or, when it fits, what would first; needed and available: bytes, or
     tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; seconds: to read the
-    context with dense attention, None where that cannot be told (GPUs differ too much).
+    context, None where that cannot be told (GPUs differ too much).
     """
 
     fits: bool
@@ -76,12 +76,18 @@ def look(folder: Path) -> Machine:
     while not there.exists() and there != there.parent:
         there = there.parent
     return Machine(
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         memory_total=min(memory.total, limit),
         memory_available=min(memory.available, limit),
         disk_free=shutil.disk_usage(there).free,
         gpus=gpus(),
+        tiles=has_tiles(),
     )
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int | None:
@@ -151,10 +157,11 @@ def fits(entry: Entry, machine: Machine, tokens: int) -> Fit:
         fit = _fit(entry, tokens, "cuda", gpu.memory_total - _WORKING_GPU, machine.disk_free)
         if fit.fits or fit.bound != "gpu memory":
             return fit
-    return _fit(entry, tokens, "cpu", machine.memory_total - _WORKING_CPU, machine.disk_free, machine.cores)
+    fit = _fit(entry, tokens, "cpu", machine.memory_total - _WORKING_CPU, machine.disk_free)
+    return replace(fit, seconds=entry_pace(entry, tiles=machine.tiles).seconds(0, tokens, cores=machine.cores))
 
 
-def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int, disk: int, cores: int = 0) -> Fit:
+def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int, disk: int) -> Fit:
     rooms: list[tuple[Bound, int, int, int]] = []  # what, needed, available, most tokens
     name: Bound = "gpu memory" if device == "cuda" else "memory"
     needed = entry.weight_bytes + tokens * entry.kv_bytes
@@ -164,7 +171,6 @@ def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int,
     rooms.append(("disk", needed, max(spare, 0), (spare - entry.weight_bytes) // entry.kv_bytes))
     rooms.append(("range", tokens, entry.limit, entry.limit))
     bound, needed, available, most = min(rooms, key=lambda room: room[3])
-    seconds = entry.shape.reading_work(tokens) / (cores * CPU_FLOPS_PER_CORE) if cores else None
     return Fit(
         fits=tokens <= most,
         device=device,
@@ -172,7 +178,7 @@ def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int,
         needed=needed,
         available=available,
         most=max(most, 0),
-        seconds=seconds,
+        seconds=None,
     )
 
 

@@ -18,7 +18,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from engine import attention, sparsity
-from engine.catalogue import DENSE_SLOWNESS, SPARSE_SLOWNESS
 from engine.chunkplan import DENSE, ChunkPlan
 from engine.config import CUDA_CHUNK, EngineConfig
 from engine.cost import Work
@@ -28,6 +27,7 @@ from engine.gaze import Gazer, Masses, read_heads
 from engine.kvcache import Extent, KVCache, KVShape
 from engine.linear import widen
 from engine.machine import available_memory
+from engine.pace import slowness
 from engine.positions import DualChunk
 from engine.row import RowForward
 from engine.sparsity import Budgets, Policy, read_budgets
@@ -74,7 +74,7 @@ class LanguageModel:
         )
         self.inv_freq: Tensor = self.model.model.rotary_emb.inv_freq.detach().float()
         # on a GPU one chunk is read by PyTorch's flash kernel first: the crossover is not measured there yet
-        fast = (
+        fast = self.on_tiles = (
             self.device.type == "cpu" and dtype is torch.bfloat16 and self.shape.dim in (64, 128) and tiles.available()
         )
         on_cpu = sparsity.CROSSOVER_TILES if fast else sparsity.CROSSOVER
@@ -144,17 +144,18 @@ class LanguageModel:
     def work(self, before: int, tokens: int, policy: Policy | Literal["dense"] | None = None) -> Work:
         """What a prefill of ``tokens`` after ``before`` costs, in operations at the speed of a matrix product.
 
-        Attention runs slower than that (``engine.catalogue``). policy: None for the model's own.
+        Attention runs slower than that (``engine.pace``). policy: None for the model's own.
         """
         policy = policy or self.policy
+        dense, sparse = slowness(self.on_tiles)
         start = before // sparsity.BLOCK * sparsity.BLOCK
         if policy is not None and policy != "dense" and self.reads_sparsely(start, tokens, policy):
-            pairs, slowness = tokens * policy.keys(before), SPARSE_SLOWNESS
+            pairs, slow = tokens * policy.keys(before), sparse
         else:
-            pairs, slowness = before * tokens + tokens * tokens / 2, DENSE_SLOWNESS
+            pairs, slow = before * tokens + tokens * tokens / 2, dense
         attention = 4.0 * self.heads * self.shape.dim * self.shape.layers * pairs
         linear = 2.0 * self.layer_parameters * tokens
-        return Work(before=before, tokens=tokens, linear=linear, attention=slowness * attention)
+        return Work(before=before, tokens=tokens, linear=linear, attention=slow * attention)
 
     @torch.inference_mode()
     def hidden(

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.budgets import Budgets
 from engine.kvcache import KVCache, KVShape
 from engine.positions import DualChunk, Relation
-from engine.sparsity.budgets import Budgets
 from engine.sparsity.policy import BLOCK, LOCAL, SINK
 from kernels import decode_row
 from kernels.decode_row import Choice, Run, Watch, Weights

@@ -11,10 +11,14 @@ from app.reading import prompt as prompts
 from app.reading.engines import Keeper
 from app.reading.plan import KEPT_SHARE, Part, Plan, plan
 from app.reading.storage import Storage, Way
+from engine.machine import cores
+from engine.pace import pace_of
 from engine.protocol import Engine, Prompt, Sampling
 
 # characters a token, where a text was not tokenized yet
 CHARACTERS_A_TOKEN = 4
+# tokens of a reading that tells how fast the machine is
+LEAST_TOLD = 2048
 DENSE_LANGUAGES = ("zh", "ja", "ko")
 
 
@@ -114,21 +118,30 @@ class Room:
             disk_free=None if disk is None else disk + way.freed,
             readings_free=None if budget is None else budget + way.freed,
             memory=self.memory,
-            speed=self._speed(),
+            speed=self._speed(min(kept, tokens), tokens),
             estimated=estimated,
             end=None if built is None else built.end,
             evicts=self.storage.named(self.owner_id, way.readings) if way.readings else (),
             evicted_bytes=way.freed,
         )
 
-    def _speed(self) -> float | None:
-        """Tokens a second of this model's latest reading here; None if it never read anything."""
+    def _speed(self, first: int, last: int) -> float | None:
+        """Tokens a second of reading [first, last), by this model's latest reading here.
+
+        Where it never read, by the kind of processor if that is one that was measured, None otherwise.
+        """
         readings = self.library.readings(self.owner_id, self.engine.model.identity).values()
         measured = [reading for reading in readings if reading.seconds > 0 and reading.done > 0]
+        pace = pace_of(self.engine.model)
         if not measured:
-            return None
-        latest = max(measured, key=lambda reading: reading.updated)
-        return latest.done / latest.seconds
+            known = pace is not None and pace.tiles and first < last
+            return (last - first) / pace.seconds(first, last, cores=cores()) if pace is not None and known else None
+        # a page of text is mostly overhead, and would tell a slow machine
+        long = [reading for reading in measured if reading.done >= LEAST_TOLD]
+        latest = max(long or measured, key=lambda reading: reading.updated)
+        if pace is None or first >= last:
+            return latest.done / latest.seconds
+        return (last - first) / pace.seconds(first, last, cores=1, done=latest.done, took=latest.seconds)
 
 
 def _part(document: DocumentRecord, tokens: int) -> Part:

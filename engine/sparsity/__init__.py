@@ -6,9 +6,9 @@ rest. Rows before ``CROSSOVER`` and short chunks are read with dense attention, 
 
 from __future__ import annotations
 
+from engine.budgets import Budgets, read_budgets
 from engine.errors import UnknownPolicy
 from engine.sparsity.block import BlockPolicy
-from engine.sparsity.budgets import Budgets, read_budgets
 from engine.sparsity.policy import BLOCK, CROSSOVER, CROSSOVER_TILES, LEAST_ROWS, QUERY_BLOCK, Chosen, Policy, View
 from engine.sparsity.vertical_slash import VerticalSlashPolicy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.sparsity.budgets import Budgets
+from engine.budgets import Budgets
 from engine.sparsity.policy import BLOCK, LOCAL, QUERY_BLOCK, SINK, Chosen, View
 from kernels.block_scores import block_scores
 
@@ -17,7 +17,7 @@ class BlockPolicy:
     """The blocks with the most estimated mass for each query block, up to the head's budget, and sink and local ones.
 
     Mass is estimated with the blocks' mean keys against the exact mass of what is attended to anyway. Budgets differ
-    by head (``engine.sparsity.budgets``): equal ones need several times the keys for the same loss.
+    by head (``engine.budgets``): equal ones need several times the keys for the same loss.
     """
 
     name = "block"

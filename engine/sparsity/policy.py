@@ -8,8 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from engine.budgets import Budgets
 from engine.protocol import BLOCK_TOKENS
-from engine.sparsity.budgets import Budgets
 
 # tokens of a key block and of a query block; pages and Dual Chunk Attention borders are multiples of both
 BLOCK = BLOCK_TOKENS

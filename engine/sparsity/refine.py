@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.attention import Step
+from engine.budgets import Budgets, write_budgets
 from engine.config import CPU_CHUNK, EngineConfig
 from engine.errors import ContextTooShort
 from engine.kvcache import Arena, KVCache
@@ -25,7 +26,6 @@ from engine.model import LanguageModel
 from engine.prefill import chunks
 from engine.protocol import Prompt, Segment
 from engine.sparsity.block import BlockPolicy
-from engine.sparsity.budgets import Budgets, write_budgets
 from engine.sparsity.policy import BLOCK, CROSSOVER
 from engine.tokenizer import Tokenizer
 

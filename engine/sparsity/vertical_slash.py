@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.budgets import Budgets
 from engine.sparsity.block import listed
-from engine.sparsity.budgets import Budgets
 from engine.sparsity.policy import BLOCK, LOCAL, QUERY_BLOCK, SINK, Chosen, View
 
 # the last so many rows of a chunk stand for it

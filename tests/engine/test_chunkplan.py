@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from engine import chunkplan, prefill
+from engine.budgets import Budgets
 from engine.chunkplan import DENSE, ChunkPlan, PlannedChunk, chunk_length, even_chunks, load, timed_chunks
 from engine.config import EngineConfig
 from engine.errors import OutOfMemory, StorageFull
@@ -22,7 +23,6 @@ from engine.keptfile import read_header
 from engine.positions import DualChunk
 from engine.protocol import Done, Prompt, Segment
 from engine.session import Session
-from engine.sparsity.budgets import Budgets
 from engine.sparsity.recall import Recall, RecallGauge
 from tests.engine.reference import random_ids
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine import decode, device, row
+from engine.budgets import Budgets
 from engine.config import EngineConfig
 from engine.device import DeviceDecoder
 from engine.kvcache import KVCache
@@ -23,7 +24,6 @@ from engine.prefill import read
 from engine.protocol import Prompt, Sampling, Segment
 from engine.row import RowForward
 from engine.session import Session
-from engine.sparsity.budgets import Budgets
 from tests import tolerances
 from tests.engine.reference import random_ids
 from tests.kernels.interpreter import Interpreter

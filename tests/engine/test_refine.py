@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.config import EngineConfig
 from engine.errors import ContextTooShort
 from engine.model import LanguageModel
-from engine.sparsity.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.sparsity.refine import EVERYTHING, _Run, allocate, refine, refine_checkpoint
 from tests.engine.reference import random_ids
 

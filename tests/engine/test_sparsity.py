@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from engine import sparsity
+from engine.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.config import EngineConfig
 from engine.cost import Work
 from engine.errors import OutOfMemory, SparsityConfigBad, UnknownPolicy
@@ -24,7 +25,6 @@ from engine.pages import Pages, layout_of
 from engine.prefill import Reading, read
 from engine.protocol import Prompt, Segment
 from engine.snapshots import Store
-from engine.sparsity.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.sparsity.policy import View
 from tests import tolerances
 from tests.engine.reference import random_ids

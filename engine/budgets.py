@@ -12,7 +12,7 @@ from engine.errors import SparsityConfigBad
 
 FILE = "sparse_attention_config.json"
 # budgets that we measured for the models Lectern comes with, by the name of their folder
-MEASURED = Path(__file__).parent / "measured"
+MEASURED = Path(__file__).parent / "sparsity" / "measured"
 # where a policy is asked for and nothing was measured, in keys
 UNIFORM = 2048
 # budgets hold at this length and grow with its square root: a longer text has more worth looking at
