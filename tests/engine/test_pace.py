@@ -49,19 +49,13 @@ def test_every_model_of_the_catalogue_has_a_pace(tiles: bool) -> None:
     assert found[CATALOGUE[0].name] <= slow / (3 if tiles else 1)
 
 
-def test_a_checkpoint_has_the_pace_of_its_numbers(tiny_checkpoint: Callable[..., Path]) -> None:
+def test_a_checkpoint_has_the_pace_of_its_numbers(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     for family in ("llama", "qwen2", "qwen3"):
-        found = pace_of(describe(resolve(str(tiny_checkpoint(family)), cache=Path()), dtype="float32", device="cpu"))
+        there = resolve(str(tiny_checkpoint(family)), cache=tmp_path)
+        info = describe(there, dtype="float32", device="cpu")
+        found = pace_of(info)
         assert found is not None and found.linear > 0 and not found.tiles and found.budgets is None
-    assert (
-        pace_of(
-            replace(
-                describe(resolve(str(tiny_checkpoint("llama")), cache=Path()), dtype="float32", device="cpu"),
-                device="cuda",
-            )
-        )
-        is None
-    )
+        assert pace_of(replace(info, device="cuda")) is None and pace_of(replace(info, folder=str(tmp_path))) is None
 
 
 def test_operations_are_those_of_the_weights() -> None:
