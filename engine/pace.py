@@ -23,12 +23,12 @@ SPARSE_SLOWNESS = 2.5
 # the same where attention runs on matrix tiles (tests.bench.prefill, two cores with AMX): all that goes with a linear
 # layer, norms and the rest, counts as its product
 DENSE_SLOWNESS_TILES = 0.85
-SPARSE_SLOWNESS_TILES = 1.4
+SPARSE_SLOWNESS_TILES = 1.3
 # operations a second that a core makes of whole readings: a quarter of what was measured on a core with AVX-512
 # (SmolLM2, 16,384 tokens, 75 s, 2 cores; tests/bench/results/engine.jsonl), since older ones without bfloat16 products
 # have no more; and what one with AMX reaches
 CORE = 60e9
-CORE_TILES = 380e9
+CORE_TILES = 360e9
 # position from which keys are chosen, by whether attention runs on tiles: ``engine.sparsity.policy``
 CROSSOVER, CROSSOVER_TILES = 2048, 16384
 # keys that are attended to beside those chosen: sink, local ones and half of the own block

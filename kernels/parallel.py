@@ -34,24 +34,39 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def each(function: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
-    """Call ``function`` for every piece, on as many threads as PyTorch uses. Raises what the first failure raised."""
+    """Call ``function`` for every piece, on as many threads as PyTorch uses, this one among them.
+
+    Raises what the first failure raised.
+    """
     threads = torch.get_num_threads()
     pieces = list(pieces)
     if threads == 1 or len(pieces) == 1:
         for piece in pieces:
             function(piece)
         return
+    # whoever is free takes the next: a step of this iterator is one step of the interpreter
+    left = iter(pieces)
 
-    def guarded(piece: Piece) -> None:
+    def work() -> None:
         with torch.inference_mode():
-            function(piece)
+            try:
+                for piece in left:
+                    function(piece)
+            except BaseException:
+                # nobody begins another piece
+                for _ in left:
+                    pass
+                raise
 
-    pool = _pool(threads)
-    futures = [pool.submit(guarded, piece) for piece in pieces]
+    futures = [_pool(threads).submit(work) for _ in range(min(threads, len(pieces)) - 1)]
+    torch.set_num_threads(1)
     try:
+        work()
         for future in futures:
-            future.result()
+            if not future.cancel():
+                future.result()
     finally:
+        torch.set_num_threads(threads)
         # nothing of this call runs on after it
         for future in futures:
             future.cancel()

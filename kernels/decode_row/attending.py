@@ -1,4 +1,4 @@
-"""Attention of one head over a list of units, key by key: on any processor, on int8 keys, and for the gaze."""
+"""Attention of one head over a list of units, key by key: on any processor, and on int8 keys."""
 
 from __future__ import annotations
 

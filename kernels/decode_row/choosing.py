@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from kernels.decode_row.primitives import exp, pointer, widen
+from kernels.decode_row.primitives import as_bits, exp, pointer, widen
 from kernels.decode_row.table import BLOCKS, FAST, GROUP, KIND, LENGTH, MEANS, MEANS_HEAD, MEANS_LAYER, UNIT
 
 
@@ -42,6 +42,28 @@ def score_blocks(
             scores[member, place] = total
 
 
+@njit(nogil=True, error_model="numpy", cache=True)
+def largest(numbers: Any, keep: int) -> Any:
+    """The ``keep``-th largest of float32 numbers, none negative: ordered as their bits are, of which 11 are counted."""
+    counts = np.zeros(2048, np.int64)
+    for place in range(numbers.shape[0]):
+        counts[as_bits(numbers[place]) >> np.uint32(20)] += 1
+    above, bucket = 0, 2047
+    while above + counts[bucket] < keep:
+        above += counts[bucket]
+        bucket -= 1
+    alike = np.empty(counts[bucket], np.float32)
+    count, low, high = 0, np.float32(np.inf), np.float32(0)
+    for place in range(numbers.shape[0]):
+        number = numbers[place]
+        if as_bits(number) >> np.uint32(20) == np.uint32(bucket):
+            alike[count] = number
+            low, high = min(low, number), max(high, number)
+            count += 1
+    # many equal numbers, zeros for example, are what a partition is slow at
+    return low if low == high else np.partition(alike, count - (keep - above))[count - (keep - above)]
+
+
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int, units: Any) -> int:
     """The ``most`` blocks with the largest share of the estimated mass, and what is always attended to, as units.
@@ -63,7 +85,7 @@ def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int,
     share[:sink] = np.float32(1e30)
     share[blocks - local :] = np.float32(1e30)
     keep = min(blocks, most + sink + local)
-    bar = np.partition(share, blocks - keep)[blocks - keep] if keep else np.float32(np.inf)
+    bar = largest(share, keep) if keep else np.float32(np.inf)
     spare = keep - (share > bar).sum()
     count, place = 0, 0
     for run in range(runs.shape[0]):

@@ -94,7 +94,7 @@ class Shared(NamedTuple):
 @njit(nogil=True, error_model="numpy", cache=True)
 def _never_attend(
     configuration: Any, layer: Any, head: Any, piece: Any, runs: Any, queries: Any, units: Any, first: Any, last: Any,
-    top: Any, mass: Any, acc: Any, space: Any,
+    top: Any, mass: Any, acc: Any, watched: Any, peaks: Any, sums: Any, space: Any,
 ) -> None:  # fmt: skip
     """Where there are no tiles: nobody is told of a configuration there."""
 
@@ -240,10 +240,11 @@ def row(
             head, piece = number // pieces, number % pieces
             which = lists[head]
             first, end = piece * counts[which] // pieces, (piece + 1) * counts[which] // pieces
-            if configuration and not looking:
+            if configuration:
                 tiled_attend(
-                    configuration, layer, head, piece, runs, queries, units[which], first, end, top, mass, acc, at
-                )
+                    configuration, layer, head, piece, runs, queries, units[which], first, end, top, mass, acc, mine,
+                    shared.peaks, shared.sums, at,
+                )  # fmt: skip
             else:
                 attend(
                     layer, head, piece, runs, queries, like, units[which], first, end, top, mass, acc, mine,

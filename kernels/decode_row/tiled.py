@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from kernels.decode_row.primitives import fetch, narrow, pointer, widen
+from kernels.decode_row.primitives import as_float, exp, fetch, narrow, pointer, widen
 from kernels.decode_row.table import (
     ADDRESS,
     BLOCKS,
@@ -55,20 +55,48 @@ def pack_kinds(queries: Any, head: int, dim: int, scratch: int, target: int) -> 
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
+def tell(
+    query: int, member: int, begin: int, tiles: int, unit_of: Any, weights: int, level: Any, peaks: Any, sums: Any
+) -> None:
+    """Sums of the weights of each of a step's tiles, which are LOOK keys, in a lane, relative to ``level``.
+
+    A unit may have begun in an earlier step, relative to less: its sums there are made smaller.
+    """
+    pairs = carray(pointer(weights), (tiles * 8, 16), np.uint32)
+    for number in range(tiles):
+        unit = unit_of[begin + number]
+        place = begin + number
+        while place > 0 and unit_of[place - 1] == unit:
+            place -= 1
+        part = begin + number - place
+        if part and peaks[query, unit] != level:
+            fix = exp(peaks[query, unit] - level)
+            for earlier in range(part):
+                sums[query, unit, earlier] *= fix
+        peaks[query, unit] = level
+        total = np.float32(0)
+        for pair in range(number * 8, number * 8 + 8):
+            both = pairs[pair, member]
+            total += as_float(both << np.uint32(16)) + as_float(both & np.uint32(0xFFFF0000))
+        sums[query, unit, part] = total
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
 def attend(
     configuration: int, layer: int, head: int, piece: int, runs: Any, queries: Any, units: Any, first: int, last: int,
-    top: Any, mass: Any, acc: Any, space: int,
+    top: Any, mass: Any, acc: Any, watched: Any, peaks: Any, sums: Any, space: int,
 ) -> None:  # fmt: skip
     """The partial result of a head over units [first, last): top, mass [pieces, kv_heads, group]; acc: [..., dim].
 
-    units: [most, 3]; space: address of ``room`` bytes, on a cache line.
+    units: [most, 3]; watched, peaks, sums: as ``attending.attend`` has them; space: address of ``room`` bytes, on a
+    cache line.
     """
     kinds, group, dim = queries.shape[0], acc.shape[2], acc.shape[3]
     strip_bytes, tile_bytes = dim // 32 * 1024, 32 * dim
     before = space
     packed = before + 64
-    sums = packed + kinds * strip_bytes
-    tops = sums + dim * 64
+    gathered = packed + kinds * strip_bytes
+    tops = gathered + dim * 64
     totals = tops + 64
     new = totals + 64
     scores = new + 64
@@ -78,7 +106,7 @@ def attend(
     spare_values = spare_keys + STEP * tile_bytes
     scratch = spare_values + STEP * tile_bytes
     pack_kinds(queries, head, dim, scratch, packed)
-    carray(pointer(sums), (dim * 16,), np.float32)[:] = np.float32(0)
+    carray(pointer(gathered), (dim * 16,), np.float32)[:] = np.float32(0)
     best = carray(pointer(tops), (16,), np.float32)
     whole = carray(pointer(totals), (16,), np.float32)
     latest = carray(pointer(new), (16,), np.float32)
@@ -89,7 +117,7 @@ def attend(
     for number in range(first, last):
         most += (units[number, 2] + 15) // 16
     key_tiles, value_tiles = np.empty(most, np.int64), np.empty(most, np.int64)
-    lengths, kind_of = np.empty(most, np.int64), np.empty(most, np.int64)
+    lengths, kind_of, unit_of = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
     count = 0
     for number in range(first, last):
         run, start, keys = units[number, 0], np.int64(units[number, 1]), int(units[number, 2])
@@ -99,6 +127,7 @@ def attend(
             value_tiles[count] = key_tiles[count] + 2 * runs[run, VALUES]
             lengths[count] = min(16, keys - at)
             kind_of[count] = runs[run, KIND]
+            unit_of[count] = number
             count += 1
     keys_here, values_here = np.empty(STEP, np.int64), np.empty(STEP, np.int64)
     tile.configured(before)
@@ -137,12 +166,16 @@ def attend(
         score[tiles * 16 : even * 16] = NOTHING
         latest[:] = best
         lanes.column_max(scores, even * 16, new)
-        lanes.rescale(sums, dim, totals, tops, new, LOG2)
+        lanes.rescale(gathered, dim, totals, tops, new, LOG2)
         lanes.soften(scores, weights, even * 8, tops, totals, LOG2)
-        add_values(sums, weights, values, even // 2, dim)
+        add_values(gathered, weights, values, even // 2, dim)
+        if watched.shape[0]:
+            for member in range(group):
+                if watched[head * group + member] != 0:
+                    tell(head * group + member, member, begin, tiles, unit_of, weights, best[member], peaks, sums)
         begin = end
     tile.configure(before)
-    found = carray(pointer(sums), (dim, 16), np.float32)
+    found = carray(pointer(gathered), (dim, 16), np.float32)
     for member in range(group):
         top[piece, head, member] = best[member]
         mass[piece, head, member] = whole[member]

@@ -155,6 +155,21 @@ def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
     assert error < tolerances.FLOAT32_LOGITS
 
 
+@pytest.mark.parametrize("count", [1, 7, 1000])
+def test_the_largest_is_the_one_of_a_sorted_list(count: int) -> None:
+    from kernels.decode_row.choosing import largest
+
+    generator = torch.Generator().manual_seed(count)
+    numbers = torch.rand(count, generator=generator) ** 20
+    numbers[::3] = 0
+    numbers[-1] = 1e30
+    descending = numbers.sort(descending=True).values
+    for keep in {1, 2, count // 3, count // 2, count} - {0}:
+        if keep <= count:
+            assert largest(numbers.numpy(), keep) == descending[keep - 1].item()
+    assert largest(torch.full((count,), 0.25).numpy(), count) == 0.25
+
+
 @pytest.mark.parametrize("group", [64, 128])
 @pytest.mark.parametrize("keys", [None, 64, 200])
 def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int) -> None:
@@ -168,7 +183,8 @@ def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int) ->
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("keys", [None, 64])
 @pytest.mark.parametrize("few", [False, True])
-def test_watches_where_heads_look(dtype: torch.dtype, keys: int | None, few: bool) -> None:
+@pytest.mark.parametrize("dim", [24, 64])
+def test_watches_where_heads_look(dtype: torch.dtype, keys: int | None, few: bool, dim: int) -> None:
     """All heads, or two of them, with all keys or chosen ones: as much as the definition says, where it says so."""
     watched = torch.zeros(LAYERS, 9) if few else torch.ones(LAYERS, 9)
     if few:
@@ -176,7 +192,7 @@ def test_watches_where_heads_look(dtype: torch.dtype, keys: int | None, few: boo
     choice = None if keys is None else Choice(torch.full((LAYERS, 3), keys), BLOCK, 32, 48)
     bfloat16 = dtype is torch.bfloat16
     error = both(
-        choice, heads=9, kv_heads=3, dim=24, dtype=dtype, watched=watched, int8=bfloat16, bias=False, head_norm=False
+        choice, heads=9, kv_heads=3, dim=dim, dtype=dtype, watched=watched, int8=bfloat16, bias=False, head_norm=False
     )
     assert error < (tolerances.BFLOAT16_ATTENTION if bfloat16 else tolerances.FLOAT32_LOGITS)
 
