@@ -47,7 +47,8 @@ def show(desk: Desk, owner: str, seat: Seat) -> Payload:
         "limit": plan.limit,
         "bound": plan.bound,
         "window": plan.window,
-        "beyond": plan.end > plan.window,
+        # by tokens: positions that are skipped between books are nobody's concern
+        "beyond": plan.tokens > plan.window,
         "kept": plan.kept,
         "to_read": plan.to_read,
         # the question itself is always still to be read
