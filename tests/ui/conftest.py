@@ -218,16 +218,17 @@ def shoot() -> Callable[[Any, str], None]:
 
 
 @pytest.fixture(scope="session")
-def violations() -> Callable[[Any], list[str]]:
-    """``violations(page)``: what axe-core finds serious or critical, a line each."""
+def violations() -> Callable[..., list[str]]:
+    """``violations(page, within=selector)``: what axe-core finds serious or critical, a line each."""
     package = pytest.importorskip("axe_playwright_python", reason="no axe-playwright-python: pip install -e .[test]")
     script = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
-    def look(page: Any) -> list[str]:
+    def look(page: Any, within: str = "html") -> list[str]:
         if not page.evaluate("Boolean(window.axe)"):
             page.evaluate(script)
         found = page.evaluate(
-            "() => axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})"
+            "within => axe.run(document.querySelector(within), {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})",
+            within,
         )
         return [
             f"{one['id']}: {one['help']}: {node['target']} {node.get('failureSummary', '')[:300]}"
