@@ -103,7 +103,7 @@ def answer(
     """Decode after a prompt whose last hidden state is ``hidden``; text goes to ``emit`` as it becomes certain.
 
     prompt_ids: the ids that the repetition penalty counts from the start; limit: positions the model can tell apart;
-    gazer: tells what each token was written from, but for the first.
+    gazer: tells what some tokens were written from, never the first.
     Raises NumericalFailure; of a schema SchemaUnsupported, SchemaTooLong.
     """
     logits = model.logits(hidden[None])[0]
@@ -142,8 +142,9 @@ def answer(
         if len(ids) >= sampling.max_tokens or cache.end >= limit:
             break
         grow_tail(model, cache, tails)
-        logits = model.step(token, cache, gazer)
-        gaze = None if gazer is None else gazer.take()
+        watching = gazer if gazer is not None and gazer.due() else None
+        logits = model.step(token, cache, watching)
+        gaze = None if watching is None else watching.take()
         fed += 1
     if not held.found:
         text = held.push(decoder.flush()) + held.flush()

@@ -128,9 +128,10 @@ def test_an_answer_tells_what_it_was_written_from(folder: Path, measured: bool) 
         if not gaze:
             assert not any(looks)
             continue
-        assert looks[0] is None and len(looks) == 6
-        for one in looks[1:]:
-            assert one is not None and one.measured is measured and len(one.weights) > 5
+        # of calibrated heads every second token, of all heads every twelfth
+        assert [one is not None for one in looks] == [False, True, False, measured, False, measured]
+        for one in filter(None, looks):
+            assert one.measured is measured and len(one.weights) > 5
             assert set(one.segments) <= {1, 2} and 0 < sum(one.weights) <= 1 + 1e-5
     assert isinstance(answers[0], Done) and answers[0].ids == answers[1].ids
 
