@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from app.errors import LecternError
+from app.reading.rereading import measured
 from app.ui import model
 from app.ui.notes import trouble
 from app.ui.panel import Payload, digest, panel
@@ -49,6 +50,8 @@ def show(desk: Desk, owner: str, seat: Seat) -> Payload:
         "window": plan.window,
         # by tokens: positions that are skipped between books are nobody's concern
         "beyond": plan.tokens > plan.window,
+        # what "automatic" does with a question that is not about the whole
+        "passages": plan.needed >= measured(info).from_tokens,
         "kept": plan.kept,
         "to_read": plan.to_read,
         # the question itself is always still to be read

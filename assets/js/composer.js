@@ -152,6 +152,16 @@
         plan.fits ? null : h("span", { class: "edge", style: { left: (plan.limit / full) * 100 + "%" } }));
     }
 
+    function how() {
+      if (mode === "reread") return h("span", {}, t("context.from_passages"));
+      if (mode === "auto" && plan.passages && !whole()) {
+        const key = plan.ready ? "context.auto_passages_read" : plan.seconds_left === null ? "context.from_passages" : "context.auto_passages";
+        return h("span", { class: plan.ready ? "ready" : null }, t(key, { time: Lectern.duration(plan.seconds_left || 0) }));
+      }
+      return [h("span", { class: plan.ready ? "ready" : "takes" }, time()),
+        plan.beyond && h("span", { class: "caution" }, t("context.beyond", { window: Lectern.tokens(plan.window) }))];
+    }
+
     function time() {
       if (plan.ready) return plan.seconds_left === null ? t("context.read") : t("context.answers", { time: Lectern.duration(plan.seconds_left) });
       return plan.seconds_left !== null ? t("context.takes", { time: Lectern.duration(plan.seconds_left) }) : t("context.takes_unknown", { size: Lectern.tokens(plan.to_read), n: plan.to_read });
@@ -217,8 +227,7 @@
           plan.fits || !whole() ? null : icon("warning"),
           h("strong", {}, t("context.books", { n: plan.documents.length })),
           h("span", {}, t("context.room", { tokens: Lectern.tokens(plan.tokens), limit: Lectern.tokens(plan.limit) })),
-          plan.fits && h("span", { class: plan.ready ? "ready" : "takes" }, time()),
-          plan.fits && plan.beyond && h("span", { class: "caution" }, t("context.beyond", { window: Lectern.tokens(plan.window) })),
+          plan.fits && how(),
           elsewhere() && h("span", { class: "new-start" }, t("context.new")),
           h("span", { class: "chevron" }, icon("forth")));
         line.replaceChildren(...[toggle, meter(),
