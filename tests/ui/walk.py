@@ -283,7 +283,7 @@ class Walk:
         self.open("红楼梦")
         self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 9000})")
         self.page.wait_for_timeout(1500)
-        self.camera.take("reader-chinese", every=True)
+        self.camera.take("reader-chinese")
         self.close()
 
     def book(self) -> None:
