@@ -69,19 +69,20 @@
       mark();
     }
     const hold = () => store.write("localStorage", "draft." + draft.id, { text: area.value, base: draft.revision });
-    function later() { clearTimeout(saving); saving = setTimeout(flush, SAVE); tell(t("writing.unsaved")); }
+    function later() { clearTimeout(saving); saving = setTimeout(flush, SAVE); tell("writing.unsaved"); }
     async function flush() {
       clearTimeout(saving);
       if (!draft || !unsaved) return true;
       unsaved = false;
       const text = area.value, answer = await call("save", { text, base: draft.revision });
-      if (answer.revision === undefined) { unsaved = true; tell(t("writing.not_saved")); saving = setTimeout(flush, 4 * SAVE); return false; }
+      if (answer.revision === undefined) { unsaved = true; tell("writing.not_saved"); saving = setTimeout(flush, 4 * SAVE); return false; }
       draft.revision = answer.revision;
       draft.text = text;
-      if (area.value === text) { window.localStorage && store.write("localStorage", "draft." + draft.id, null); tell(t("writing.saved")); } else { hold(); later(); }
+      if (area.value === text) { window.localStorage && store.write("localStorage", "draft." + draft.id, null); tell("writing.saved"); } else { hold(); later(); }
       return true;
     }
-    const tell = (text) => { status.textContent = text; };
+    let told = null; // the key of what is said beside the title
+    const tell = (key) => { told = key; status.textContent = key ? t(key) : ""; };
     async function change(said) { if (!(await flush())) return; show(await call("change", said)); }
     window.addEventListener("pagehide", () => { if (draft && unsaved) hold(); });
 
@@ -252,6 +253,6 @@
     }
     drawList();
     Lectern.arrived.then(look);
-    return { relabel() { drawList(); if (draft && box.open) draw(); }, update() {}, open };
+    return { relabel() { drawList(); tell(told); if (draft && box.open) draw(); }, update() {}, open };
   });
 })();
