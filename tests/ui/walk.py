@@ -170,7 +170,7 @@ class Walk:
         place.click()
         self.page.wait_for_selector("[data-panel=reader].open:not(.loading)")
         self.page.wait_for_timeout(1500)
-        self.camera.take("room", every=True)
+        self.camera.take("room")
         self.close()
 
     def add(self, name: str, title: str) -> None:
