@@ -71,11 +71,11 @@ def norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def gate(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up of bfloat16 tensors of one shape."""
+    """silu(gate) * up of bfloat16 tensors of one shape, written over ``up``: fresh memory would be read first."""
     from kernels.tiles import rows
 
-    out = torch.empty_like(up)
-    every = [rows.bits(tensor.contiguous()).reshape(-1) for tensor in (gate, up, out)]
+    out = up.contiguous()
+    every = [rows.bits(tensor.contiguous()).reshape(-1) for tensor in (gate, out)]
     _shared(len(every[0]), lambda part: rows.gated(*(array[part] for array in every)))
     return out
 

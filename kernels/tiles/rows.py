@@ -9,9 +9,12 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from kernels.decode_row.primitives import exp, narrow, widen
+from kernels.decode_row.primitives import exp, fetch, narrow, widen
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+# bytes ahead of those at hand that are asked for, and numbers between two such questions
+AHEAD = 4096
+SOME = 512
 
 
 def bits(tensor: Tensor) -> Any:
@@ -34,7 +37,9 @@ def turn(states: Any, cos: Any, sin: Any, out: Any) -> None:
 def turn_heads(states: Any, cos: Any, sin: Any, first: int, last: int, out: Any) -> None:
     """Rotate rows [first, last) of [rows, heads, dim] by angles [rows, dim / 2], into [heads, rows, dim]."""
     half = states.shape[2] // 2
+    row_bytes = 2 * states.shape[1] * states.shape[2]
     for row in range(first, last):
+        fetch(states.ctypes.data + np.int64(row) * row_bytes + AHEAD, row_bytes)
         for head in range(states.shape[1]):
             for d in range(half):
                 one, other = widen(states[row, head, d]), widen(states[row, head, d + half])
@@ -45,7 +50,9 @@ def turn_heads(states: Any, cos: Any, sin: Any, first: int, last: int, out: Any)
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
 def normed(states: Any, weight: Any, eps: Any, out: Any) -> None:
     """Root mean square norm of [rows, hidden], rounded before the weight as transformers does it."""
+    row_bytes = 2 * states.shape[1]
     for row in range(states.shape[0]):
+        fetch(states.ctypes.data + np.int64(row) * row_bytes + AHEAD, row_bytes)
         total = np.float32(0)
         for d in range(states.shape[1]):
             number = widen(states[row, d])
@@ -56,10 +63,14 @@ def normed(states: Any, weight: Any, eps: Any, out: Any) -> None:
 
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def gated(gate: Any, up: Any, out: Any) -> None:
-    """silu(gate) * up of [n], rounded between as transformers does it."""
-    for d in range(gate.shape[0]):
-        number = widen(gate[d])
-        small = exp(-abs(number))
-        share = (np.float32(1) if number > 0 else small) / (np.float32(1) + small)
-        out[d] = narrow(widen(narrow(number * share, out)) * widen(up[d]), out)
+def gated(gate: Any, up: Any) -> None:
+    """up = silu(gate) * up of [n], rounded between as transformers does it."""
+    for begin in range(0, gate.shape[0], SOME):
+        fetch(gate.ctypes.data + 2 * begin + AHEAD, 2 * SOME)
+        fetch(up.ctypes.data + 2 * begin + AHEAD, 2 * SOME)
+        here, there = gate[begin : begin + SOME], up[begin : begin + SOME]
+        for d in range(here.shape[0]):
+            number = widen(here[d])
+            small = exp(-abs(number))
+            share = (np.float32(1) if number > 0 else small) / (np.float32(1) + small)
+            there[d] = narrow(widen(narrow(number * share, up)) * widen(there[d]), up)
