@@ -247,7 +247,8 @@ class _Check:
         for language, text in said.items():
             for slot in _SLOT.findall(text):
                 if slot not in inputs:
-                    raise self.wrong(f"{key}/{language}", f"{{{slot}}} is none of its inputs ({', '.join(inputs)})")
+                    known = ", ".join(inputs) or "it has none"
+                    raise self.wrong(f"{key}/{language}", f"{{{slot}}} is none of its inputs ({known})")
         return said
 
     def item(self, source: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
