@@ -8,7 +8,7 @@
   const units = (text, points) => [...text].slice(0, points).join("").length;
 
   Lectern.panel("writing", (root, send, gradio) => {
-    let drafts = null, tasks = [], draft = null, task = "continue", job = null, live = "", picked = new Set(), passages = [], saving = null, unsaved = false, sure = false, busy = false, folded = null;
+    let drafts = null, tasks = [], draft = null, task = "continue", job = null, live = "", picked = new Set(), passages = [], saving = null, unsaved = false, sure = false, busy = false, folded = null, count = 2;
     const heading = h("h2", { id: "drafts-heading" });
     const fresh = h("span", {});
     const list = h("ul", { class: "artefact-list", aria: { labelledby: "drafts-heading" } });
@@ -103,7 +103,7 @@
       const wish = side.querySelector(".draft-wish")?.value || "";
       const answer = await call("task", { task, wish, start: points(area.value, from), end: points(area.value, to), versions: Number(side.querySelector(".draft-versions")?.value) || 1, passages, ...more });
       busy = false;
-      if (answer.job) { job = answer.job; live = ""; draw(); follow(); } else mark();
+      if (answer.job) { picked = new Set(); job = answer.job; live = ""; draw(); follow(); } else mark();
     }
     async function follow(stop = false) {
       const mine = job, id = draft.id;
@@ -120,6 +120,7 @@
     }
     async function choose(one) {
       if (!(await flush())) return;
+      picked = new Set();
       const answer = await call("choose", { option: one.id });
       if (answer.id) { area.value = answer.text; show(answer); }
     }
@@ -136,7 +137,7 @@
       const find = h("input", { class: "text-box", placeholder: t("writing.passage"), aria: { label: t("writing.passage") }, onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); addPassage(find); } } });
       const small = Lectern.modelNow?.();
       return h("section", { class: "draft-ask" }, h("div", { class: "draft-row" }, chooser,
-        !what.lists && h("select", { class: "order-box draft-versions", aria: { label: t("writing.versions") } }, [1, 2, 3, 4].map((n) => h("option", { value: n, selected: n === 2 }, t("writing.version_count", { n }))))),
+        !what.lists && h("select", { class: "order-box draft-versions", aria: { label: t("writing.versions") }, onchange: (event) => { count = Number(event.target.value); } }, [1, 2, 3, 4].map((n) => h("option", { value: n, selected: n === count }, t("writing.version_count", { n }))))),
       what.wish && h("input", { class: "text-box draft-wish", placeholder: words(what.wish), aria: { label: words(what.wish) } }),
       what.needs === "passages" && [h("ul", {}, passages.map((one, n) => h("li", { class: "fine draft-passage" }, one.text.slice(0, 120), button("close", t("artefacts.drop_item"), () => { passages.splice(n, 1); draw(); })))), h("div", { class: "draft-row" }, find, button("plus", t("writing.add_passage"), () => addPassage(find)))],
       h("p", { class: "fine draft-where" }),
@@ -202,10 +203,12 @@
       if (job !== null) cards.push(["live", { live: live || t("writing.reading") }]);
       keyed(choiceBox, cards, ({ one, live: text }) => (text !== undefined ? h("article", { class: "option live" }, h("p", {}, text)) : card(one)));
       keyed(optionBox, rest.map((one) => [one.id, { one, on: picked.has(one.id) }]), ({ one }) => card(one));
+      said.textContent = t(abreast.length > 1 || picked.size ? "writing.choose" : job === null ? "writing.written" : "writing.reading");
       choice.hidden = cards.length === 0 && picked.size < 2;
       earlier.hidden = rest.length === 0;
       merge.hidden = picked.size < 2 || job !== null;
     }
+    const said = h("h3", {});
     const earlier = h("h3", { class: "fine", hidden: true });
     const merge = h("span", { hidden: true });
     function drawBible() {
@@ -223,7 +226,7 @@
     function drawSide() {
       merge.replaceChildren(button("copy", t("writing.merge"), () => { const options = [...picked]; picked = new Set(); write({ task: "merge", options }); }, { text: t("writing.merge") }));
       earlier.textContent = t("writing.earlier");
-      choice.replaceChildren(h("header", {}, h("h3", {}, t("writing.choose")), merge, job === null && button("close", t("writing.fold"), () => { folded = draft.options.at(-1)?.job ?? null; drawOptions(); })), choiceBox);
+      choice.replaceChildren(h("header", {}, said, merge, job === null && button("close", t("writing.fold"), () => { folded = draft.options.at(-1)?.job ?? null; drawOptions(); })), choiceBox);
       side.replaceChildren(...[drawTask(), drawBible(), earlier, optionBox].filter(Boolean));
       drawOptions();
       mark();
