@@ -35,6 +35,8 @@ SIZE = {"width": 1440, "height": 900}
 PARAGRAPH = "The keeper trimmed the lamp, wrote *one line* in the log, and went to bed while the tide turned. " * 5
 SECONDS = 60
 REPEATS = 5
+# tokens of an answer, where readers wait for each other; and how long one waits before it counts as lost, seconds
+ANSWER, PATIENCE = 100, 300
 
 
 def shelf(home: Path, folder: Path, books: int, turns: int = 0) -> None:
@@ -188,17 +190,19 @@ def _task(session: Any) -> float:
     return float(metrics["TaskDuration"])
 
 
-async def reader(browser: Any, url: str, number: int, folder: Path, end: float, model_seconds: float) -> dict[str, Any]:
+async def reader(browser: Any, url: str, number: int, folder: Path, end: float) -> dict[str, Any]:
     """One reader's ten minutes: what it waited for, and what was wrong."""
     told: dict[str, Any] = {"read": [], "first_word": [], "answer": [], "errors": []}
     context = await browser.new_context(viewport=SIZE, locale="en-GB")
-    context.set_default_timeout(model_seconds * 1000)
+    context.set_default_timeout(PATIENCE * 1000)
     page = await context.new_page()
     page.on("console", lambda said: told["errors"].append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: told["errors"].append(str(error)))
     page.on("response", lambda got: told["errors"].append(f"{got.status} {got.url}") if got.status >= 400 else None)
     await page.goto(url)
     await page.wait_for_selector("[data-panel=shelf].empty")
+    # one model answers them all in turn: nobody shall wait for a long answer of another
+    await page.evaluate("n => Lectern.store.write('localStorage', 'sampling', {max_tokens: n})", ANSWER)
     chance, books, asked = random.Random(number), 0, 0
     while time.monotonic() < end:
         if books == 0 or (books < 4 and chance.random() < 0.3):
@@ -257,9 +261,7 @@ async def crowded(options: argparse.Namespace, server: Server, folder: Path) -> 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         end = time.monotonic() + options.minutes * 60
-        work = [
-            reader(browser, server.url, n, folder, end, 60 * options.minutes) for n in range(1, options.readers + 1)
-        ]
+        work = [reader(browser, server.url, n, folder, end) for n in range(1, options.readers + 1)]
         told = await asyncio.gather(*work)
         await browser.close()
         return list(told)
@@ -282,6 +284,7 @@ def crowd(options: argparse.Namespace) -> None:
             "model": options.model,
             "readers": options.readers,
             "minutes": options.minutes,
+            "answer_tokens": ANSWER,
             "waited_seconds": {
                 name: {"count": len(found), "median": median(found), "worst": max(found)}
                 for name, found in waited.items()
