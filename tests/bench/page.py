@@ -220,15 +220,15 @@ async def reader(browser: Any, url: str, number: int, folder: Path, end: float) 
         await page.keyboard.press("Enter")
         await page.wait_for_function("n => document.querySelectorAll('.turn').length === n", arg=asked)
         await page.wait_for_function(
-            "n => document.querySelector('[data-panel=live].active .answer')?.innerText || document.querySelectorAll('.turn .turn-facts').length === n",
+            "n => document.querySelector('[data-panel=live].active .answer')?.textContent || document.querySelectorAll('.turn .turn-facts').length === n",
             arg=asked,
         )
         told["first_word"].append(round(time.monotonic() - at, 2))
         await page.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length === n", arg=asked)
         told["answer"].append(round(time.monotonic() - at, 2))
         seen = await page.evaluate(
-            "() => [[...document.querySelectorAll('.question')].map(one => one.innerText), "
-            "[...document.querySelectorAll('.card-title')].map(one => one.innerText), "
+            "() => [[...document.querySelectorAll('.question')].map(one => one.textContent), "
+            "[...document.querySelectorAll('.card-title')].map(one => one.textContent), "
             "[...document.querySelectorAll('.turn .answer')].length, document.querySelectorAll('.trouble').length]"
         )
         if [f"Question {one} of reader {number}" for one in range(1, asked + 1)] != [
@@ -241,7 +241,7 @@ async def reader(browser: Any, url: str, number: int, folder: Path, end: float) 
             told["errors"].append(f"{seen[2]} of {asked} answers, {seen[3]} failed")
         await page.wait_for_timeout(chance.randrange(500, 4000))
     # what was streamed is what is kept
-    answers = "() => [...document.querySelectorAll('.turn .answer')].map(one => one.innerText)"
+    answers = "() => [...document.querySelectorAll('.turn .answer')].map(one => one.textContent)"
     before = await page.evaluate(answers)
     told["errors"] = [one for one in told["errors"]]
     errors = list(told["errors"])
