@@ -148,7 +148,11 @@
           button("plus", t("welcome.own"), () => Lectern.say("shelf", "pick"), { text: t("welcome.own"), kind: "firm" })];
       }
       const titles = shelf.filter((item) => seat.chosen.includes(item.id)).map((item) => t("title", { title: item.title }));
-      const more = seat.chosen.length > 1 ? ["questions.common", "questions.differ", "questions.each"] : ["questions.about", "questions.who", "questions.end"];
+      const more = seat.chosen.length > 1 ? ["questions.common", "questions.differ", "questions.each"]
+        : only && ["csv", "xlsx"].includes(only.format) ? ["questions.table", "questions.out", "questions.trend"]
+        // a paper, as far as can be told: a short PDF
+        : only && only.format === "pdf" && only.words && only.words < 30000 ? ["questions.problem", "questions.method", "questions.results"]
+        : ["questions.about", "questions.who", "questions.end"];
       return [h("div", { class: "welcome-mark" }, icon("chat")), h("h2", {}, t("begin.title")), h("p", { class: "begin-books" }, Lectern.list(titles)),
         chips(more)];
     }
