@@ -4,7 +4,8 @@ Each run makes one artefact of the first part of one document: at most ``--windo
 answer, 8,192 and 256 in all. A run is valid if its artefact is done, so that its answers have the structure asked for,
 and has an item; it resolves if each of its items names ranges of the canonical text that are there word for word, and
 holds the words that it quotes. Records how many did, what went wrong, and wall time, of the runs that found their
-reading kept and of the others. ``--home`` keeps all that, so that ``--seconds`` may cut it into pieces: the row is
+reading kept and of the others. A document that has nothing of what a template is about, such as a paper without
+figures, is refused in words: the next one is taken, and the row tells how many were passed over. ``--home`` keeps all, so that ``--seconds`` may cut it into pieces: the row is
 written when the last run is done.
 """
 
@@ -62,7 +63,10 @@ def main() -> None:
 def piece(desk: Desk, given: argparse.Namespace, kept: Path) -> list[dict[str, Any]]:
     """The runs that were done, and as many more as there is time for."""
     end = time.monotonic() + given.seconds
-    runs = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
+    lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
+    runs = [{"index": n, "passed_over": 0, **json.loads(line)} for n, line in enumerate(lines)]
+    # what was refused is no run
+    runs = [one for one in runs if one["steps"]]
     with Runner(desk) as runner:
         begun = time.monotonic()
         books, papers = shelved(desk, given.shared / "books", BOOKS), shelved(desk, given.shared / "papers", PAPERS)
@@ -73,13 +77,19 @@ def piece(desk: Desk, given: argparse.Namespace, kept: Path) -> list[dict[str, A
         runner.start()
         print(f"shelved in {time.monotonic() - begun:.1f} s, {len(runs)} runs done before", flush=True)
         templates = list(shipped().values())
-        for done in range(len(runs), given.runs):
+        known = {one["index"] for one in runs}
+        for index in (n for n in range(given.runs) if n not in known):
             if time.monotonic() > end:
                 break
-            turn, number = divmod(done, len(templates))
+            turn, number = divmod(index, len(templates))
             template = templates[number]
             documents = papers if template.group in ("papers", "data") else books + papers[:1]
-            runs.append(run(desk, given, template, documents[(number + turn) % len(documents)]))
+            first = (number + turn) % len(documents)
+            for over, document in enumerate(documents[first:] + documents[:first]):
+                made = run(desk, given, template, document)
+                if made["steps"]:
+                    break
+            runs.append({"index": index, "passed_over": over, **made})
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(runs[-1], ensure_ascii=False) + "\n")
             one = runs[-1]
@@ -127,6 +137,7 @@ def summed(runs: list[dict[str, Any]], given: argparse.Namespace) -> dict[str, A
         "valid": sum(one["state"] == "done" and one["items"] > 0 for one in runs),
         "resolved": sum(one["resolved"] for one in runs),
         "items": sum(one["items"] for one in runs),
+        "passed_over": sum(one["passed_over"] for one in runs),
         "wrong": dict(Counter(f"{one['template']}: {one['error']}" for one in runs if one["state"] != "done")),
         "most_tokens_in": max((one["in"] for one in runs), default=0),
         "most_tokens_out": max((one["out"] for one in runs), default=0),
