@@ -85,10 +85,10 @@ def piece(desk: Desk, given: argparse.Namespace, kept: Path) -> list[dict[str, A
             template = templates[number]
             documents = papers if template.group in ("papers", "data") else books + papers[:1]
             first = (number + turn) % len(documents)
-            for over, document in enumerate(documents[first:] + documents[:first]):
-                made = run(desk, given, template, document)
-                if made["steps"]:
-                    break
+            over, made = 0, run(desk, given, template, documents[first])
+            while not made["steps"] and over < len(documents) - 1:
+                over += 1
+                made = run(desk, given, template, documents[(first + over) % len(documents)])
             runs.append({"index": index, "passed_over": over, **made})
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(runs[-1], ensure_ascii=False) + "\n")
