@@ -15,12 +15,17 @@ from kernels.decode_row.primitives import as_float, exp, fetch, narrow, pointer,
 from kernels.decode_row.table import (
     ADDRESS,
     BLOCKS,
+    GROUP,
     HEAD,
     KIND,
     LAYER,
     MEANS,
     MEANS_HEAD,
     MEANS_LAYER,
+    STEPS,
+    STEPS_HALF,
+    STEPS_HEAD,
+    STEPS_LAYER,
     VALUES,
 )
 from kernels.tiles import instructions as tile
@@ -52,6 +57,19 @@ def pack_kinds(queries: Any, head: int, dim: int, scratch: int, target: int) -> 
                 both[member, d] = high
                 both[MOST + member, d] = narrow(number - widen(high), both)
         pack(scratch, 16, dim, scratch, target + kind * (dim // 32 * 1024))
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def decoded(codes: int, steps: int, length: int, dim: int, target: int) -> int:
+    """``length`` rows of int8 with a step and a centre a channel as a tile of bfloat16, the rest of its rows zero."""
+    have = carray(pointer(codes), (length, dim), np.int8)
+    step = carray(pointer(steps), (2, dim), np.float32)
+    rows = carray(pointer(target), (16, dim), np.uint16)
+    for row in range(length):
+        for d in range(dim):
+            rows[row, d] = narrow(np.float32(have[row, d]) * step[0, d] + step[1, d], rows)
+    rows[length:] = np.uint16(0)
+    return target
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -118,13 +136,23 @@ def attend(
         most += (units[number, 2] + 15) // 16
     key_tiles, value_tiles = np.empty(most, np.int64), np.empty(most, np.int64)
     lengths, kind_of, unit_of = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    # of int8 keys and values: where their steps are
+    key_steps, value_steps = np.zeros(most, np.int64), np.zeros(most, np.int64)
     count = 0
     for number in range(first, last):
         run, start, keys = units[number, 0], np.int64(units[number, 1]), int(units[number, 2])
-        address = runs[run, ADDRESS] + 2 * (layer * runs[run, LAYER] + head * runs[run, HEAD] + start * dim)
+        size = 1 if runs[run, GROUP] else 2
+        address = runs[run, ADDRESS] + size * (layer * runs[run, LAYER] + head * runs[run, HEAD] + start * dim)
         for at in range(0, keys, 16):
-            key_tiles[count] = address + at * 2 * dim
-            value_tiles[count] = key_tiles[count] + 2 * runs[run, VALUES]
+            key_tiles[count] = address + at * size * dim
+            value_tiles[count] = key_tiles[count] + size * runs[run, VALUES]
+            if runs[run, GROUP]:
+                key_steps[count] = runs[run, STEPS] + 4 * (
+                    layer * runs[run, STEPS_LAYER]
+                    + head * runs[run, STEPS_HEAD]
+                    + (start + at) // runs[run, GROUP] * 2 * dim
+                )
+                value_steps[count] = key_steps[count] + 4 * runs[run, STEPS_HALF]
             lengths[count] = min(16, keys - at)
             kind_of[count] = runs[run, KIND]
             unit_of[count] = number
@@ -143,9 +171,15 @@ def attend(
         tiles = end - begin
         for number in range(tiles):
             keys_here[number], values_here[number] = key_tiles[begin + number], value_tiles[begin + number]
-            length = lengths[begin + number]
-            if length < 16:
-                at = number * tile_bytes
+            length, at = lengths[begin + number], number * tile_bytes
+            if key_steps[begin + number]:
+                keys_here[number] = decoded(
+                    keys_here[number], key_steps[begin + number], length, dim, spare_keys + at
+                )  # fmt: skip
+                values_here[number] = decoded(
+                    values_here[number], value_steps[begin + number], length, dim, spare_values + at
+                )  # fmt: skip
+            elif length < 16:
                 keys_here[number] = copied(keys_here[number], length, dim, spare_keys + at)
                 values_here[number] = copied(values_here[number], length, dim, spare_values + at)
         even = tiles + tiles % 2

@@ -172,12 +172,14 @@ def test_the_largest_is_the_one_of_a_sorted_list(count: int) -> None:
 
 @pytest.mark.parametrize("group", [64, 128])
 @pytest.mark.parametrize("keys", [None, 64, 200])
-def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int) -> None:
+@pytest.mark.parametrize(("dtype", "dim"), [(torch.float32, 16), (torch.bfloat16, 64)])
+def test_int8_keys_and_values_are_read_in_place(keys: int | None, group: int, dtype: torch.dtype, dim: int) -> None:
     choice = None if keys is None else Choice(torch.full((LAYERS, 3), keys), BLOCK, 32, 48)
+    bfloat16 = dtype is torch.bfloat16
     error = both(
-        choice, heads=9, kv_heads=3, dim=16, dtype=torch.float32, group=group, int8=False, bias=True, head_norm=False
+        choice, heads=9, kv_heads=3, dim=dim, dtype=dtype, group=group, int8=bfloat16, bias=True, head_norm=False
     )
-    assert error < tolerances.FLOAT32_LOGITS
+    assert error < (tolerances.BFLOAT16_ATTENTION if bfloat16 else tolerances.FLOAT32_LOGITS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
