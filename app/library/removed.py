@@ -28,14 +28,22 @@ _DUE = """
 """
 
 
-def removed_documents(library: Library, owner_id: int) -> list[tuple[DocumentRecord, str]]:
-    """What can still be brought back, with the time of its removal, the last removed first."""
+def removed_count(library: Library, owner_id: int) -> int:
+    """How many documents can still be brought back."""
+    query = "SELECT count(*) AS n FROM documents WHERE owner_id = ? AND deleted_at IS NOT NULL"
+    with library.read() as db:
+        return int(rows.one(db, query, [owner_id])["n"])
+
+
+def removed_documents(library: Library, owner_id: int, most: int = -1) -> list[tuple[DocumentRecord, str]]:
+    """What can still be brought back, with the time of its removal, the last removed first; ``most``: of those, -1 for
+    all."""
     with library.read() as db:
         found = list(
             db.query(
                 "SELECT id, deleted_at FROM documents WHERE owner_id = ? AND deleted_at IS NOT NULL "
-                "ORDER BY deleted_at DESC, id DESC",
-                [owner_id],
+                "ORDER BY deleted_at DESC, id DESC LIMIT ?",
+                [owner_id, most],
             )
         )
         return [(rows.document(db, row["id"]), row["deleted_at"]) for row in found]

@@ -11,7 +11,7 @@ from app.documents.model import Chapter
 from app.documents.transcode import utf8_copy
 from app.library.chapters import is_corrected, set_chapters
 from app.library.records import Added, DocumentRecord, Refusal
-from app.library.removed import removed_documents, restore_document
+from app.library.removed import removed_count, removed_documents, restore_document
 from app.library.search import LIMIT, Found, search
 from app.library.store import Library
 from app.library.tags import change_tags, tags
@@ -43,8 +43,12 @@ class Catalogue:
         """Take back a removal. Raises DocumentNotFound for what never was there, or is gone for good."""
         return restore_document(self.library, self.owner_id(owner), document_id)
 
-    def removed(self, owner: str) -> list[tuple[DocumentRecord, str]]:
-        return removed_documents(self.library, self.owner_id(owner))
+    def removed(self, owner: str, most: int = -1) -> list[tuple[DocumentRecord, str]]:
+        """What can be brought back, and when it was removed, the last one first; at ``most`` so many."""
+        return removed_documents(self.library, self.owner_id(owner), most)
+
+    def removed_count(self, owner: str) -> int:
+        return removed_count(self.library, self.owner_id(owner))
 
     def document(self, owner: str, document_id: int) -> DocumentRecord:
         """Raises DocumentNotFound."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 QUERY_LIMIT = 200
 HITS = 30
 ARRIVING = 20  # files on their way that a shelf shows
+REMOVED = 50  # books that are offered back
 PATIENCE_SECONDS = 8.0  # of a page that asks what became of its files
 FRESH_SECONDS = 0.9
 
@@ -63,7 +64,12 @@ class Shelf:
         def add_address(said: Any) -> Payload:
             return self.add_address(said if isinstance(said, dict) else {})
 
-        return panel("shelf", events=EVENTS, server=[arrive, settled, arrival, refuse_large, find, add_address])
+        def removed(said: Any) -> Payload:
+            return self.removed(said if isinstance(said, dict) else {})
+
+        return panel(
+            "shelf", events=EVENTS, server=[removed, arrive, settled, arrival, refuse_large, find, add_address]
+        )
 
     def recent(self, owner: str) -> Payload:
         """As it was less than a second ago: a thousand books take tens of milliseconds, and every tab asks."""
@@ -85,6 +91,7 @@ class Shelf:
                     for one in arriving[:ARRIVING]
                 ],
                 "arriving_more": max(0, len(arriving) - ARRIVING),
+                "removed": self._desk.removed_count(owner),
                 "refusals": [
                     {"id": one.id, "filename": one.filename, "error": one.error} for one in self._desk.refusals(owner)
                 ],
@@ -136,6 +143,13 @@ class Shelf:
             except Exception as error:
                 return {"note": trouble(error)}
         return {}
+
+    def removed(self, said: Payload) -> Payload:
+        """What was taken from the shelf and can come back: said {"visitor"}, returns {"items": [{"id", "title",
+        "removed"}]}, the last one first."""
+        owner = Seat.read(said).owner(space=self._space)
+        found = [] if owner is None else self._desk.removed(owner, REMOVED)
+        return {"items": [{"id": one.id, "title": one.title or one.filename, "removed": at} for one, at in found]}
 
     def resume(self) -> None:
         """Take in what was on its way when a server ended."""

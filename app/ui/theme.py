@@ -42,6 +42,7 @@ SCRIPTS = (
     "frame.js",
     "covers.js",
     "arriving.js",
+    "removed.js",
     "shelf.js",
     "quotes.js",
     "gaze.js",

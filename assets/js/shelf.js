@@ -43,6 +43,7 @@
     const back = h("div", { class: "undo", role: "status", hidden: true });
     const same = h("div", { class: "undo twin", role: "status", hidden: true });
     const arrivals = Lectern.arrivals({ gradio, send, draw: () => draw(), settle });
+    const gone = Lectern.removedBooks({ gradio, send, draw: () => draw() });
     root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, arrivals.notice, same, back, cards, results);
 
     // ---- finding: titles at once, here; the full text a moment later, there
@@ -291,9 +292,10 @@
       for (const item of shown()) {
         entries.push(["book-" + item.id, { kind: "book", item, chosen: seat.chosen.includes(item.id), confirm: asking === item.id, long: tooLong(item) }]);
       }
-      const makers = { ...arrivals.makers, refused, book: card };
+      if (!wanted && !tagged) entries.push(...gone.entries(value));
+      const makers = { ...arrivals.makers, refused, book: card, removed: gone.maker };
       keyed(cards, entries, (data) => makers[data.kind](data));
-      const empty = !items.length && !entries.length;
+      const empty = !items.length && !(value.refusals || []).length && !arrivals.entries(value).length;
       arrivals.drawLost();
       drawFinder();
       drawResults();

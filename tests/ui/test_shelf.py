@@ -230,3 +230,17 @@ def test_one_that_waits_is_stopped_gone_on_with_and_dropped(desk: Desk, inbox: P
     assert shelf.arrival({"id": noted[1].id, "act": "drop"}) == {}
     wait(lambda: not shelf.show(LOCAL)["arriving"])
     assert not any(inbox.iterdir()) and len(desk.shelf(LOCAL)) == 1
+
+
+def test_removed_books_are_offered_back(desk: Desk, inbox: Path) -> None:
+    shelf = Shelf(desk, space=False)
+    for name in ("a.txt", "b.txt"):
+        add(shelf, {"path": str(upload(inbox, name, f"Book {name}.\n".encode())), "name": name})
+    assert (shelf.show(LOCAL)["removed"], shelf.removed({})["items"]) == (0, [])
+    for id in (1, 2):
+        desk.remove(LOCAL, id)
+    assert shelf.show(LOCAL)["removed"] == 2
+    assert [one["id"] for one in shelf.removed({})["items"]] == [2, 1]
+    assert Shelf(desk, space=True).removed({"visitor": new_visitor()})["items"] == []
+    desk.restore(LOCAL, 2)
+    assert [one["id"] for one in shelf.removed({})["items"]] == [1]
