@@ -10,6 +10,7 @@ A client that closes its pipe has its child killed. For POSIX; ``sandbox`` start
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -128,13 +129,14 @@ def call(request: dict[str, Any], timeout_s: float) -> tuple[int, bytes, bytes]:
 
 
 def end_idle() -> None:
-    """End the servers that have nothing to do; they end by themselves a minute later, or with this process."""
+    """End the servers that have nothing to do; they end by themselves a minute later."""
     with _lock:
         ending, _idle[:] = list(_idle), []
     for server in ending:
         server.close()
 
 
+atexit.register(end_idle)
 if hasattr(os, "register_at_fork"):
     # a forked child of ours must not talk to its parent's servers
     os.register_at_fork(after_in_child=_idle.clear)
