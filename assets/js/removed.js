@@ -13,6 +13,7 @@
         console.warn("lectern: the removed books were not told", error);
       }
       draw();
+      document.querySelector(".cards > .removed")?.scrollIntoView({ block: "nearest" });
     }
     const fold = () => { list = null; draw(); };
 
