@@ -224,6 +224,7 @@ def _item(item: ShelfItem) -> Payload:
         "chapter": item.chapter,
         "job": item.job_id,
         "characters": item.characters,
+        "words": item.words,
         "used": item.used,
         "upto": item.upto,
         "recall": item.recall,
