@@ -54,7 +54,7 @@ class Camera:
             path = self._out / f"{state}-{width}-{appearance}-{language}.webp"
             picture = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
             # what only the last bits of a colour tell apart is the browser's smoothing
-            rounded = picture.point(lambda value: min(255, (value + 4) // 8 * 8))
+            rounded = picture.point(lambda value: min(255, (value + 2) // 4 * 4))
             rounded.save(path, "WEBP", lossless=True, quality=100, method=6)
             print(path, flush=True)
             if open_:

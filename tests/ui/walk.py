@@ -226,7 +226,7 @@ class Walk:
         self.open("Alice")
         self.page.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 4000})")
         self.page.wait_for_timeout(900)
-        self.camera.take("reader-text", every=True)
+        self.camera.take("reader-text")
         self.select("There was nothing so")
         self.camera.take("reader-passage")
         self.page.locator(".reader-menu .colour.green").click()
