@@ -112,6 +112,8 @@ def test_a_question_is_edited_and_the_old_branch_stays(page: tuple[Any, Watch], 
     at.wait_for_selector(".turn:last-child .branches:has-text('2 of 2')")
     # an empty question and the arrow up: the last question is edited
     at.wait_for_selector(".turn:last-child .turn-facts")
+    # the turn is there a moment before the answer counts as ended
+    at.wait_for_selector(".send:not(.stop)")
     at.focus("#question")
     at.keyboard.press("ArrowUp")
     at.wait_for_selector(".turn:last-child .edit-box")
