@@ -3,6 +3,16 @@
   const { h, t, button, seat, given } = Lectern;
   const SHOWN = 20; // cards of files that are being sent
 
+  // as gradio.upload does it, which puts an alarm of its own on the page for every file that fails
+  async function upload(file) {
+    const { root = "", api_prefix: prefix = "" } = window.gradio_config || {};
+    const form = new FormData();
+    form.append("files", file);
+    const answer = await fetch(`${root.replace(/\/$/, "")}${prefix}/upload`, { method: "POST", body: form });
+    if (!answer.ok) throw new Error(`an upload was answered ${answer.status}`);
+    return (await answer.json())[0];
+  }
+
   // settle(answer): what became of a file is told; draw(): the shelf is drawn again
   Lectern.arrivals = ({ gradio, send, draw, settle }) => {
     const sending = new Map(); // key -> {name, file}: not at the server yet
@@ -32,7 +42,7 @@
           const answer = await gradio.server.refuse_large({ visitor: seat.visitor, name: entry.name, size: entry.file.size });
           if (answer?.note) Lectern.say("notes", "show", answer.note);
         } else {
-          const { path } = await gradio.upload(entry.file);
+          const path = await upload(entry.file);
           const answer = await gradio.server.arrive({ visitor: seat.visitor, path, name: entry.name });
           if (answer?.note) Lectern.say("notes", "show", answer.note);
           if (answer && "arrival" in answer) { there.set(answer.arrival, entry.name); watch(); }

@@ -68,6 +68,7 @@ def test_a_batch_and_a_server_that_ends(server: Server, chromium: Any, tmp_path:
     page.set_input_files("#add-books", [str(lost[0])])
     again = page.locator(".lost button:has-text('Send again')")
     again.wait_for()
+    assert page.get_by_text("Failed to fetch").count() == 0
     page.unroute_all()
     again.click()
     page.wait_for_selector(".card:has-text('Lost Tale 0')")
