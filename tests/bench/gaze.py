@@ -36,7 +36,7 @@ def filled(model: LanguageModel, tokens: int) -> KVCache:
 
 def main() -> None:
     parser = setup.arguments(__doc__ or "", tokens=[8192, 16384])
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=200)
     given = parser.parse_args()
     for name in given.model:
         info = setup.describe(name)

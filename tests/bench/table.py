@@ -157,7 +157,8 @@ def page_table() -> list[str]:
             f"{max(row['turn_p95_ms'] for row in turned):.0f} ms in the 95th percentile; a jump anywhere "
             f"{max(row['jump_ms'] for row in turned):.0f} ms."
         )
-    for row in latest("gaze", "model", "tokens")[-2:]:
+    looked = latest("gaze", "model", "tokens")
+    for row in [one for one in looked if one["tokens"] == max(each["tokens"] for each in looked)]:
         lines.append(
             f"- Telling where {row['model']} looks, behind {row['tokens']:,} tokens, adds {row['added']['shipped heads']:.1%} "
             f"to a decoded token of {row['ms']['without']:.0f} ms (`python -m tests.bench.gaze`)."
