@@ -1,11 +1,12 @@
 """The work of the writing desk: a task's prompts, its answers as continuations to choose from.
 
-opening · the draft up to the place (kept like a book: the next task begins where this one's reading ended) · what is
-known (style, bible, passages) and asked. So a continuation begins after the words that are new.
+opening · the draft up to the place (kept like a book: the next task begins where this one's reading ended) · its last
+tokens, what is known (style, bible, passages) and asked. So a continuation begins after the words that are new.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from app.library.drafts import DraftRecord
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # of the rest is found again
 SHARE = 0.6
 STEP_TOKENS = 4 * PAGE_TOKENS
+# at a draft's end: they are others when it goes on, since a full stop and the line after it may be one token
+OPEN_TOKENS = 3
 # chapters of an outline, scenes of a chapter
 HEADINGS = {"outline": "#", "chapter": "##"}
 
@@ -114,10 +117,12 @@ def _one(
     )
     segments = [prompts.opening_segment(frame)]
     text = draft.text[: said["end"]]
+    asked = prompts.conversation_ids(engine, frame, [], str(said["asked"]))
     # a check and a bible have their sentences in the question; what is asked of nothing needs no draft
     if text.strip() and not said.get("shown"):
-        segments.append(draft_segment(engine, draft, text))
-    asked = prompts.conversation_ids(engine, frame, [], str(said["asked"]))
+        segment, end = draft_segment(engine, draft, text)
+        segments.append(segment)
+        asked = end + asked
     segments.append(Segment(name="conversation", ids=asked))
     prompt = Prompt(segments=tuple(segments))
     desk.space(engine, owner_id).make_way(prompt, sampling)
@@ -130,12 +135,14 @@ def _one(
     raise AssertionError("an engine's work ends with Done or an error")
 
 
-def draft_segment(engine: Engine, draft: DraftRecord, text: str) -> Segment:
-    """The draft's words, the last ones where it is longer than the model reads well."""
+def draft_segment(engine: Engine, draft: DraftRecord, text: str) -> tuple[Segment, array[int]]:
+    """The draft's words, the last ones where it is longer than the model reads well; and what of them, and of what
+    ends a document, comes after it. So the segment of a draft that grew begins with the one of before, as a whole."""
     ids = engine.encode([text])[0].ids
     room = int(engine.model.window * SHARE)
     if len(ids) > room:
         cut = -(-(len(ids) - room) // STEP_TOKENS) * STEP_TOKENS
         ids = ids[cut:]
-    header = engine.encode([prompts.header_text(draft.title, ())])[0].ids
-    return Segment(name=f"draft:{draft.id}", ids=header + ids + engine.encode([prompts.CLOSING])[0].ids)
+    header, closing = engine.encode([prompts.header_text(draft.title, ()), prompts.CLOSING])
+    stable = max(0, len(ids) - OPEN_TOKENS)
+    return Segment(name=f"draft:{draft.id}", ids=header.ids + ids[:stable]), ids[stable:] + closing.ids

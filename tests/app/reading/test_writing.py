@@ -95,6 +95,12 @@ def test_the_drafts_own_words_are_read_once(desk: Desk, done: Callable[..., list
     done(draft, "continue", versions=2)
     # of the draft's seven pages none is read again: only what was asked anew, if anything
     assert len(machine.chunks) - chunks <= 2
+    # and a draft that grew begins with what was read of it, to the token
+    before = machine.prompts[-1].segments[1].ids
+    desk.save_draft(OWNER, draft, "The lamp burned. " * 400 + "Then it went out.")
+    done(draft, "continue")
+    grown = machine.prompts[-1].segments[1].ids
+    assert len(grown) > len(before) and grown[: len(before)] == before
 
 
 def test_merging_reads_what_was_written(
