@@ -167,7 +167,7 @@
       return at < 0 ? one.text : [one.text.slice(0, at), h("mark", {}, one.text.slice(at, at + one.quote.length)), one.text.slice(at + one.quote.length)];
     }
     function place(one, several) {
-      const where = [several && one.title, one.chapter, one.page && t("shelf.find_page", { n: one.page })].filter(Boolean).join(t("list.separator")) || one.title;
+      const where = [one.chapter, one.page && t("shelf.find_page", { n: one.page }), several && one.title].filter(Boolean).join(t("list.separator")) || one.title;
       const passage = h("blockquote", { class: "artefact-passage", hidden: true }, quoted(one));
       const mark = h("button", { type: "button", class: "place", title: one.text, aria: { expanded: "false" }, data: { document: one.document, start: one.start, end: one.end },
         onclick: () => {
@@ -176,7 +176,7 @@
         } }, where);
       return [mark, passage];
     }
-    const places = (item) => h("span", { class: "places" }, item.evidence.map((one) => place(one, shown.documents.length > 1)));
+    const places = (item, several = shown.documents.length > 1) => h("span", { class: "places" }, item.evidence.map((one) => place(one, several)));
     const said = (name, item) => { const value = item[name]; return shown.values[name]?.[value] ?? (Array.isArray(value) ? value.join(t("list.separator")) : String(value ?? "")); };
     function doubts(item) {
       const found = [item.unnamed && t("artefacts.unnamed"), item.misquoted && t("artefacts.misquoted", { text: item.misquoted[0] }), item.unsupported && t("artefacts.unsupported", { text: item.unsupported.join(", ") })].filter(Boolean);
@@ -197,7 +197,7 @@
     // of a comparison: what was found first, the rest behind it
     const CELL = 2;
     function cell(found) {
-      const line = (item) => h("p", {}, item.value, " ", places(item), doubts(item));
+      const line = (item) => h("p", {}, item.value, " ", places(item, false), doubts(item));
       if (!found.length) return "–";
       return [found.slice(0, CELL).map(line), found.length > CELL && h("details", {}, h("summary", { class: "fine" }, t("artefacts.more", { n: found.length - CELL })), found.slice(CELL).map(line))];
     }

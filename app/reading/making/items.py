@@ -27,7 +27,7 @@ ALSO_LIMIT = 4
 NOTHING = "–"
 # behind a word or a comma a capital begins a name
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
-_NUMBERS = re.compile(r"\d+(?:[.,]\d+)*\s?%?")
+_NUMBERS = re.compile(r"(?<![^\W\d_])\d+(?:[.,]\d+)*\s?%?")
 
 
 def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,7 +137,9 @@ def rested(items: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]]) -
         figures = [one for one in map(str.strip, _NUMBERS.findall(words)) if one not in shown]
         known = " ".join([shown, *(str(one) for source in chosen for one in source.values())])
         figures += [name for name in _named(rest.values()) if name not in known]
-        made.append({**rest, "evidence": evidence, **({"unsupported": figures} if figures else {})})
+        made.append(
+            {**rest, "evidence": evidence, **({"unsupported": list(dict.fromkeys(figures))} if figures else {})}
+        )
     return made
 
 

@@ -354,7 +354,8 @@ def document_windows(
     found = units(text, desk.library.paragraphs(document.id), chapters)
     # what its owner has not read yet is not looked at
     guard = desk.allowed(document.owner_id, [document]).get(document.id, len(text))
-    found = [unit for unit in found if unit.end <= guard]
+    # and what has no word cannot be quoted
+    found = [unit for unit in found if unit.end <= guard and any(map(str.isalnum, text[unit.start : unit.end]))]
     wanted = choices.get("chapters")
     if wanted:
         found = [unit for unit in found if unit.chapter + 1 in wanted]

@@ -291,6 +291,15 @@ def test_exports(desk: Desk, made: Callable[..., int]) -> None:
         export(desk.library, shown, "svg", "en", "pie")
 
 
+def test_a_text_without_a_word_is_refused(desk: Desk, runner: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "nothing.txt"
+    path.write_text("…\n\n— — —\n\n* * *\n", "utf-8")
+    run = desk.make(OWNER, "characters", [desk.add(OWNER, path, path.name).document.id])
+    runner.run_until([run.job_id])
+    shown = desk.artefact(OWNER, run.artefact_id)
+    assert shown.version.state == "failed" and "has no text that" in str(shown.version.error)
+
+
 def test_a_formula_in_a_cell_stays_text(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
     machine.structured = lambda asked, _: {
         "items": [{"quote": "Hatter in the garden", "front": "=HYPERLINK(1)", "back": "-5"}]

@@ -41,7 +41,11 @@ def test_documents_take_turns_before_a_join() -> None:
 def test_numbers_and_names_that_no_source_has() -> None:
     sources = [claim("The lamp of Tobias burns 9 hours.", 1), claim("It is light.", 1)]
     told = [
-        {"from": [1], "headline": "Meet The Lamp Of Norway", "body": "Burns 9 hours, says Tobias, or 12 in Norway."},
+        {
+            "from": [1],
+            "headline": "Meet The Lamp Of Norway",
+            "body": "Burns 9 hours, says Tobias, or 12 of them in Norway: F1.",
+        },
         {"from": [1, 2], "headline": "Light", "body": "The lamp of Tobias."},
     ]
     first, second = rested(told, sources)
