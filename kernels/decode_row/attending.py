@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels.decode_row.primitives import exp, pointer, widen
 from kernels.decode_row.table import (
@@ -22,6 +22,7 @@ from kernels.decode_row.table import (
     STEPS_LAYER,
     VALUES,
 )
+from kernels.jit import njit
 
 
 @njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)

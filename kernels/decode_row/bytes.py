@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.decode_row.table import FAST
+from kernels.jit import njit
 
 # numbers of the vector that share a step
 BLOCK = 64

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels.decode_row.primitives import as_bits, exp, pointer, widen
 from kernels.decode_row.table import BLOCKS, FAST, GROUP, KIND, LENGTH, MEANS, MEANS_HEAD, MEANS_LAYER, UNIT
+from kernels.jit import njit
 
 
 @njit(nogil=True, error_model="numpy", cache=True)

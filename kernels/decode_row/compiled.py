@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels import tiles as matrix_tiles
 from kernels.decode_row import bytes as coded_bytes
@@ -19,6 +19,7 @@ from kernels.decode_row.matrix import code, gated, normed, product, quantize, sh
 from kernels.decode_row.primitives import narrow, pointer
 from kernels.decode_row.table import ADDRESS, COLUMNS, HEAD, LAYER, LENGTH, UNIT, VALUES
 from kernels.decode_row.team import counters, done, join, take
+from kernels.jit import njit
 
 # phases of a layer: joined projections, scores of blocks, their choice, attention, the gaze, and three products
 PHASES = 8

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from kernels.decode_row import bytes as coded_bytes
 from kernels.decode_row.primitives import exp, fetch, widen
 from kernels.decode_row.table import FAST
+from kernels.jit import njit
 
 # bytes of a matrix that are asked for before the phase in which they are read
 WARM = 16384

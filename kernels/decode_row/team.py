@@ -11,9 +11,8 @@ phase what was taken of each member's share, and how many pieces are done.
 
 from __future__ import annotations
 
-from numba import njit
-
 from kernels.decode_row.primitives import add_to, give_way, pause, seen
+from kernels.jit import njit
 
 # looks at a counter, some 40 ns each, before the core is offered to others
 LOOKS = 500

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels.decode_row.primitives import as_float, exp, fetch, narrow, pointer, widen
 from kernels.decode_row.table import (
@@ -28,6 +28,7 @@ from kernels.decode_row.table import (
     STEPS_LAYER,
     VALUES,
 )
+from kernels.jit import njit
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 from kernels.tiles.attend import LOG2, NOTHING, STEP, add_values, copied, pack, scores_of

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels.decode_row.primitives import fetch, narrow, pointer
+from kernels.jit import njit
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from kernels.decode_row.primitives import exp, fetch, narrow, widen
+from kernels.jit import njit
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # bytes ahead of those at hand that are asked for, and numbers between two such questions

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from kernels.decode_row.primitives import pointer
+from kernels.jit import njit
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 from kernels.tiles.attend import LOG2, NOTHING, copied, pack, scores_of
