@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+# a machine that runs the tests of the kernels alone need not have it
+with suppress(ImportError):
+    from hypothesis import settings
+
+    # a busy machine takes longer for an example, and is no failure
+    settings.register_profile("lectern", deadline=None)
+    settings.load_profile("lectern")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

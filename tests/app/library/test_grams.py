@@ -23,7 +23,7 @@ def lets_through(paragraph: str, folded: str) -> bool:
         return bool(db.execute("SELECT rowid FROM t WHERE t MATCH ?", [expression(folded)]).fetchall())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(before=LETTERS, query=LETTERS | ANY, after=LETTERS)
 def test_a_paragraph_that_holds_it_is_let_through(before: str, query: str, after: str) -> None:
     folded = fold_query(query)

@@ -42,7 +42,7 @@ def test_counts_are_those_of_the_text(library: Library, owner: int, book: Book) 
     assert search(library, owner, "").count == 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, len(TALE)), size=st.integers(1, 30))
 def test_whatever_stands_in_it_is_found(library: Library, start: int, size: int) -> None:
     owner = library.owner()

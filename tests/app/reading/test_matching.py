@@ -119,7 +119,7 @@ def passages(draw: st.DrawFn) -> tuple[int, int, int]:
     return source, start, stop
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(where=passages(), seed=st.integers(0, 2**32))
 def test_a_mangled_passage_is_exact_where_it_stands(where: tuple[int, int, int], seed: int) -> None:
     source, start, stop = where
@@ -139,7 +139,7 @@ def test_a_mangled_passage_is_exact_where_it_stands(where: tuple[int, int, int],
     assert told.spans == ((start, stop),) or wanted.lower() == told.found.lower()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(where=passages(), seed=st.integers(0, 2**32))
 def test_an_edited_passage_is_near(where: tuple[int, int, int], seed: int) -> None:
     source, start, stop = where
