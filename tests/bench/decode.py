@@ -15,42 +15,15 @@ import time
 from array import array
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
 
-import numpy as np
 import torch
-from numba import njit
 
 from engine.kvcache import KVCache
 from engine.model import LanguageModel
 from engine.row import RowForward
-from kernels.decode_row.primitives import fetch
-from kernels.parallel import each
 from tests.bench import random_weights, rows, setup
 
 WARM = 4
-
-
-@njit(nogil=True, fastmath=True)
-def _sum(numbers: Any, first: int, last: int) -> int:
-    total = 0
-    for begin in range(first, last, 512):
-        fetch(numbers.ctypes.data + 8 * begin + 4096, 4096)
-        for place in range(begin, min(last, begin + 512)):
-            total += numbers[place]
-    return total
-
-
-def read_rate() -> float:
-    """Bytes a second that all threads read when they ask for memory ahead."""
-    numbers, threads = np.ones(1 << 26, np.int64), torch.get_num_threads()
-    ends = [len(numbers) * number // threads for number in range(threads + 1)]
-    best = float("inf")
-    for _ in range(6):
-        begun = time.perf_counter()
-        each(lambda part: _sum(numbers, ends[part], ends[part + 1]), range(threads))
-        best = min(best, time.perf_counter() - begun)
-    return numbers.nbytes / best
 
 
 def measure(name: str, tokens: int, text: Path, steps: int, *, with_modules: bool) -> dict[str, object]:
@@ -69,6 +42,8 @@ def measure(name: str, tokens: int, text: Path, steps: int, *, with_modules: boo
 def _after(
     model: LanguageModel, cache: KVCache, ids: array[int], tokens: int, steps: int, *, with_modules: bool
 ) -> dict[str, object]:
+    from tests.bench.read_rate import read_rate
+
     weights = model.layer_parameters + model.model.lm_head.weight.numel()
     pass_bytes = weights + tokens * model.shape.token_bytes  # int8 weights
     wanted = torch.tensor(ids[tokens + 1 : tokens + steps + 1])
