@@ -66,6 +66,10 @@ def main(connection: Connection, config: EngineConfig) -> None:
     # for long; a few microseconds of it are what decoding, a thousand small operations a token, lives on
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # PyTorch counts on as many threads as it asks OpenMP for: with fewer, parts of its results are never written
+    limit = os.environ.pop("OMP_THREAD_LIMIT", None)
+    if limit is not None:
+        os.environ["OMP_NUM_THREADS"] = limit
     keep_freed_memory()
     inbox = Inbox(connection)
     threading.Thread(target=inbox.listen, name="inbox", daemon=True).start()

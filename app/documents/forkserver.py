@@ -80,6 +80,12 @@ class Server:
             self._process.wait()
         self._stdout.close()
 
+    def __del__(self) -> None:
+        # one that nobody asks any more ends when its pipe closes; it is not left to the system to find out
+        with contextlib.suppress(AttributeError, OSError):
+            if self._process.returncode is None:
+                self.close()
+
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:

@@ -31,6 +31,8 @@ def tale(tmp_path: Path) -> Path:
 
 
 def test_readings_are_listed_checked_and_repaired(lectern: Lectern, tale: Path) -> None:
+    # with a limit on threads from outside, results must be whole all the same
+    lectern.environ["OMP_THREAD_LIMIT"] = "1"
     lectern("add", tale)
     (read,) = lectern("read", "--json").json
     lectern("ask", "--doc", "1", "Who?", "--max-tokens", "4")
