@@ -24,7 +24,9 @@ $(STAMP): pyproject.toml
 run: setup
 	$(BIN)/lectern serve
 
+# compiled first, by one process: two that compile the same at once can spoil Numba's cache
 test: setup lint
+	$(BIN)/python -c "import torch; from kernels import decode_row, tiles; decode_row.prepare(torch.bfloat16); tiles.prepare()"
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
