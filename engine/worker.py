@@ -69,7 +69,10 @@ def main(connection: Connection, config: EngineConfig) -> None:
     # PyTorch counts on as many threads as it asks OpenMP for: with fewer, parts of its results are never written
     limit = os.environ.pop("OMP_THREAD_LIMIT", None)
     if limit is not None:
-        os.environ["OMP_NUM_THREADS"] = limit
+        asked = os.environ.get("OMP_NUM_THREADS", limit).split(",")[0]
+        # what is no number, OpenMP passes over too
+        with contextlib.suppress(ValueError):
+            os.environ["OMP_NUM_THREADS"] = str(min(int(limit), int(asked)))
     keep_freed_memory()
     inbox = Inbox(connection)
     threading.Thread(target=inbox.listen, name="inbox", daemon=True).start()
