@@ -104,10 +104,10 @@ def lines(picture: bytes, names: Sequence[str]) -> list[Words]:
     if program is None:
         return []
     # one thread each: on a busy machine several wait for each other many times longer than they work
-    environ = os.environ | {"OMP_THREAD_LIMIT": "1"}
+    variables = os.environ | {"OMP_THREAD_LIMIT": "1"}
     command = [program, "stdin", "stdout", "-l", "+".join(names), "--dpi", "200", "tsv"]
     try:
-        done = subprocess.run(command, input=picture, capture_output=True, timeout=_PAGE_LIMIT_S, env=environ)
+        done = subprocess.run(command, input=picture, capture_output=True, timeout=_PAGE_LIMIT_S, env=variables)
     except (OSError, subprocess.SubprocessError):
         return []
     return _lines(done.stdout.decode("utf-8", "replace"))
