@@ -17,13 +17,19 @@ MEASURED = Path(__file__).parent / "sparsity" / "measured"
 UNIFORM = 2048
 # budgets hold at this length and grow with its square root: a longer text has more worth looking at
 LENGTH = 16384
+# keys of a head that needs all there are: up to here it has them
+MOST = 32768
 
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """keys[layer][kv_head]: keys to choose, sink and local ones apart, at ``LENGTH`` tokens of context."""
+    """keys[layer][kv_head]: keys to choose, sink and local ones apart, at ``LENGTH`` tokens of context.
+
+    most: of any head at any context, None for no such bound.
+    """
 
     table: tuple[tuple[int, ...], ...]
+    most: int | None = MOST
 
     @classmethod
     def uniform(cls, layers: int, kv_heads: int, keys: int = UNIFORM) -> Budgets:
@@ -31,10 +37,12 @@ class Budgets:
 
     def keys(self, layer: int, head: int, context: int) -> int:
         """For a query after ``context`` tokens."""
-        return int(self.table[layer][head] * max(1.0, context / LENGTH) ** 0.5)
+        keys = int(self.table[layer][head] * max(1.0, context / LENGTH) ** 0.5)
+        return keys if self.most is None else min(keys, self.most)
 
     def widened(self, factor: int) -> Budgets:
-        return Budgets(tuple(tuple(keys * factor for keys in row) for row in self.table))
+        table = tuple(tuple(keys * factor for keys in row) for row in self.table)
+        return Budgets(table, None if self.most is None else self.most * factor)
 
     def mean(self, context: int) -> float:
         """Over all heads; never more than there is."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.budgets import Budgets
 from engine.errors import StorageFull
 from engine.protocol import PAGE_TOKENS, Prompt
 from engine.snapshots import Store, piece_key, piece_lengths, sync_folder
@@ -100,7 +101,7 @@ def timed_chunks(
 class ChunkPlan:
     """The plan of one segment: its chunks in order, without a hole.
 
-    policy: the name of the choice of keys; budgets: [layers][kv_heads] keys, None without; timed: the chunks were
+    policy: the name of the choice of keys; budgets: None without; timed: the chunks were
     cut by time. ``path`` None is a plan that lives as long as this object.
     """
 
@@ -109,7 +110,7 @@ class ChunkPlan:
         chunks: Sequence[PlannedChunk],
         *,
         policy: str,
-        budgets: tuple[tuple[int, ...], ...] | None,
+        budgets: Budgets | None,
         parent: bytes = b"",
         path: Path | None = None,
         timed: bool = False,
@@ -183,7 +184,8 @@ class ChunkPlan:
             "parent": self.parent.hex(),
             "start": self.start,
             "policy": self.policy,
-            "budgets": self.budgets,
+            "budgets": None if self.budgets is None else self.budgets.table,
+            "most": None if self.budgets is None else self.budgets.most,
             "timed": self.timed,
             "chunks": [(chunk.tokens, chunk.widen) for chunk in self.chunks],
         }
@@ -223,7 +225,8 @@ def load(path: Path) -> ChunkPlan | None:
         return ChunkPlan(
             chunks,
             policy=str(said["policy"]),
-            budgets=None if table is None else tuple(tuple(int(keys) for keys in row) for row in table),
+            # earlier plans had no bound
+            budgets=None if table is None else Budgets(tuple(tuple(map(int, row)) for row in table), said.get("most")),
             parent=bytes.fromhex(said["parent"]),
             path=path,
             timed=bool(said["timed"]),
@@ -249,7 +252,7 @@ class Plans:
         *,
         tokens: int,
         policy: str,
-        budgets: tuple[tuple[int, ...], ...] | None,
+        budgets: Budgets | None,
         fixed: bool,
     ) -> None:
         self._store, self._borders, self._tokens = store, borders, tokens

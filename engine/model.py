@@ -123,9 +123,9 @@ class LanguageModel:
             return None
         assert plan.budgets is not None
         own = self.policy
-        if widen == 1 and own is not None and (own.name, own.budgets.table) == (plan.policy, plan.budgets):
+        if widen == 1 and own is not None and (own.name, own.budgets) == (plan.policy, plan.budgets):
             return own
-        return sparsity.make(plan.policy, Budgets(plan.budgets).widened(widen))
+        return sparsity.make(plan.policy, plan.budgets.widened(widen))
 
     def free_memory(self) -> int | None:
         """Bytes free on the model's device, for a message."""

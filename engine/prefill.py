@@ -190,7 +190,7 @@ class _Reader:
             model.dual_chunk,
             tokens=chunk_tokens,
             policy="dense" if model.policy is None else model.policy.name,
-            budgets=None if model.policy is None else model.policy.budgets.table,
+            budgets=None if model.policy is None else model.policy.budgets,
             fixed=model.policy_asked,
         )
 

@@ -61,7 +61,7 @@ class _Only(BlockPolicy):
     def only(self, layer: int, head: int, keys: int) -> None:
         rows = [[EVERYTHING] * len(row) for row in self.budgets.table]
         rows[layer][head] = keys
-        self.budgets = Budgets(tuple(tuple(row) for row in rows))
+        self.budgets = Budgets(tuple(tuple(row) for row in rows), most=None)
 
 
 def refine_checkpoint(

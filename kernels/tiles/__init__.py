@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# numbers below which a rotation is done before another thread has woken up
+ALONE = 1 << 17
+
 __all__ = ["available", "fit", "gate", "norm", "prepare", "turn", "turn_heads"]
 
 
@@ -44,6 +47,10 @@ def turn(states: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
 
     flat, turned = (rows.bits(tensor.view(-1, *tensor.shape[-2:])) for tensor in (states, out))
     cosines, sines = cos.contiguous().numpy(), sin.contiguous().numpy()
+    if states.numel() < ALONE:
+        for number in range(len(flat)):
+            rows.turn(flat[number], cosines, sines, turned[number])
+        return
     each(lambda number: rows.turn(flat[number], cosines, sines, turned[number]), range(len(flat)))
 
 

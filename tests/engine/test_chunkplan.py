@@ -101,8 +101,8 @@ def test_timed_chunks_take_equal_time() -> None:
 
 
 def plan(path: Path | None = None) -> ChunkPlan:
-    table = ((128, 256), (512, 1024))
-    return ChunkPlan(even_chunks(1024, 9000, BORDERS, 2048), policy="block", budgets=table, parent=b"p", path=path)
+    budgets = Budgets(((128, 256), (512, 1024)), most=4096)
+    return ChunkPlan(even_chunks(1024, 9000, BORDERS, 2048), policy="block", budgets=budgets, parent=b"p", path=path)
 
 
 def test_a_plan_knows_what_is_left() -> None:

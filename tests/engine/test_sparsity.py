@@ -188,6 +188,9 @@ def test_budgets_grow_with_the_text() -> None:
     budgets = Budgets(((100, 4000),))
     assert [budgets.keys(0, 1, context) for context in (10, 16384, 65536)] == [4000, 4000, 8000]
     assert budgets.mean(1000) == (100 + 1000) / 2
+    bound = Budgets(((100, 4000),), most=6000)
+    assert [bound.keys(0, 1, context) for context in (10, 65536)] == [4000, 6000]
+    assert bound.widened(2).keys(0, 1, 65536) == 12000
 
 
 def test_budgets_beside_a_checkpoint_are_read_as_written(tmp_path: Path) -> None:
