@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     edit = command("edit", "Correct what the shelf says of a document; nothing is read again.")
     edit.add_argument("document", metavar="DOC", type=_id)
     edit.add_argument("--title", type=_said)
+    edit.add_argument("--newer", metavar="DOC", type=_id, help="its later state, another document: takes its place")
     edit.add_argument("--author", action="append", dest="authors", metavar="NAME", type=_said, help="can be repeated")
     edit.add_argument("--year", type=_year, help="of publication")
     edit.add_argument("--language", type=_language, metavar="CODE", help="such as en or zh")
@@ -314,9 +315,9 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     """What argparse cannot say: exits with 2."""
     if options.command == "refine" and (options.tokens < LEAST_TOKENS or options.average < LEAST_KEYS):
         parser.error(f"--tokens must be at least {LEAST_TOKENS}, --average at least {LEAST_KEYS}")
-    given = ("title", "authors", "year", "language", "identifiers", "encoding")
+    given = ("title", "authors", "year", "language", "identifiers", "encoding", "newer")
     if options.command == "edit" and not any(getattr(options, name) for name in given):
-        parser.error("say what to correct: --title, --author, --year, --language, --identifier or --encoding")
+        parser.error("say what to correct: --title, --author, --year, --language, --identifier, --encoding or --newer")
     if options.command == "readings" and (options.action in ("pin", "unpin")) != bool(options.documents):
         parser.error("`readings pin` and `readings unpin` take the ids of documents, the others none")
     if options.command == "readings" and options.repair and options.action != "check":

@@ -25,7 +25,7 @@ def making_commands(
     make.add_argument("--max-tokens", metavar="N", type=_id, help="tokens of a part's answer")
     make.add_argument("--title", type=_said)
     make.add_argument("--go-on", metavar="ID", type=_id, help="go on with an artefact, and try again what failed")
-    make.add_argument("--again", metavar="ID", type=_id, help="a new version; what did not change is not made again")
+    make.add_argument("--again", metavar="ID", type=_id, help="a new version, with --doc of more documents")
     make.add_argument("--anew", action="store_true", help="with --again: make everything again")
     templates = command("templates", "List the templates, show one, or keep one's own.")
     templates.add_argument("template", nargs="?", metavar="TEMPLATE")

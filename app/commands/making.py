@@ -13,7 +13,7 @@ from app.library.artefacts import ArtefactRecord
 from app.reading.desk import Desk
 from app.reading.making.errors import ContentInvalid
 from app.reading.making.export import as_json, export
-from app.reading.making.rows import Places
+from app.reading.making.rows import places_of
 from app.reading.making.template import Template
 from app.settings import Settings
 from app.terminal import Status, one_line, printable
@@ -28,7 +28,7 @@ def make(settings: Settings, options: argparse.Namespace) -> int:
         if options.go_on is not None:
             run = desk.go_on(OWNER, options.go_on)
         elif options.again is not None:
-            run = desk.make_again(OWNER, options.again, anew=options.anew)
+            run = desk.make_again(OWNER, options.again, anew=options.anew, document_ids=options.documents or ())
         else:
             inputs: dict[str, Any] = dict(options.set or [])
             if options.columns is not None:
@@ -54,7 +54,13 @@ def make(settings: Settings, options: argparse.Namespace) -> int:
             if end["error"]:
                 complain(str(end["error"]))
             if options.json:
-                print_json({**as_json(shown, Places(desk.library)), "seconds": end["seconds"], "tokens": end["tokens"]})
+                print_json(
+                    {
+                        **as_json(shown, places_of(desk.library, shown)),
+                        "seconds": end["seconds"],
+                        "tokens": end["tokens"],
+                    }
+                )
             elif shown.content is not None:
                 print(printable(export(desk.library, shown, "md").decode()))
             status.say(f"artefact {run.artefact_id}, version {run.version}: {shown.version.state}")
@@ -103,14 +109,15 @@ def templates(settings: Settings, options: argparse.Namespace) -> int:
 
 def artefacts(settings: Settings, options: argparse.Namespace) -> int:
     with open_desk(settings) as desk:
-        rows = [_artefact_row(one) for one in desk.made(OWNER)]
+        rows = [{**_artefact_row(one), "behind": bool(desk.behind(OWNER, one))} for one in desk.made(OWNER)]
     if options.json:
         print_json(rows)
         return 0
     for row in rows:
         about = ", ".join(map(str, row["documents"]))
         what = f"{row['template']:<18} {row['state']:<8} v{row['version']}"
-        print(f"{row['id']:>4}  {what}  {one_line(row['title'])}  [{about}]")
+        behind = "  (its documents changed: `lectern make --again`)" if row["behind"] else ""
+        print(f"{row['id']:>4}  {what}  {one_line(row['title'])}  [{about}]{behind}")
     return 0
 
 
@@ -143,7 +150,7 @@ def artefact(settings: Settings, options: argparse.Namespace) -> int:
                 {"id": one.id, "kind": one.kind, "title": one.title, "state": one.state, "error": one.error}
                 for one in shown.steps
             ]
-            print_json({**as_json(shown, Places(desk.library)), "versions": versions, "steps": steps})
+            print_json({**as_json(shown, places_of(desk.library, shown)), "versions": versions, "steps": steps})
             return 0
         return _write(desk, shown, options)
 

@@ -42,12 +42,20 @@ def add(settings: Settings, options: argparse.Namespace) -> int:
                 complain(str(error))
                 continue
             title = added.document.title or added.document.filename
-            twins = [] if added.already else desk.twins(OWNER, added.document)
+            later = None if added.already else desk.continued(OWNER, added.document)
+            twins = [] if added.already or later is not None else desk.twins(OWNER, added.document)
             row |= {"id": added.document.id, "title": title, "already": added.already}
             row["twins"] = [{"id": one.id, "title": one.title} for one in twins]
+            row["continues"] = None if later is None else later.id
             if not options.json:
                 note = " (stood on the shelf already)" if added.already else ""
                 print(f"{added.document.id:>4}  {one_line(title)}{note}")
+            if later is not None:
+                print(
+                    f"      begins as {later.id} “{one_line(later.title)}” does and goes on: "
+                    f"`lectern edit {later.id} --newer {added.document.id}` puts it in its place",
+                    file=sys.stderr,
+                )
             for one in twins:
                 print(
                     f"      much like {one.id} “{one_line(one.title)}”: if it is the same book, "
@@ -143,6 +151,8 @@ def edit(settings: Settings, options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("title", "authors", "year", "language", "identifiers")}
     with open_desk(settings) as desk:
         document = desk.edit(OWNER, options.document, **given)
+        if options.newer is not None:
+            document = desk.renew(OWNER, document.id, options.newer)
         if options.encoding:
             document = desk.reencode(OWNER, document.id, options.encoding)
     if options.json:

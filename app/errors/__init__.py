@@ -33,6 +33,7 @@ LecternError
 ├── SettingInvalid(name, value, reason)
 ├── TagInvalid(name, longest)
 ├── ChaptersInvalid(reason)
+├── RenewalInvalid(reason)
 ├── SourceRefused(address, reason)
 ├── SourceFailed(address, reason)
 ├── RangeInvalid(start, end, characters)
@@ -90,6 +91,7 @@ from app.errors.requests import (
     QuestionEmpty,
     QuestionsBad,
     RangeInvalid,
+    RenewalInvalid,
     RoomExceeded,
     SettingInvalid,
     SourceFailed,
@@ -132,6 +134,7 @@ __all__ = [
     "QuestionEmpty",
     "QuestionsBad",
     "RangeInvalid",
+    "RenewalInvalid",
     "RoomExceeded",
     "SettingInvalid",
     "SourceFailed",

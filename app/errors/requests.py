@@ -94,6 +94,17 @@ class ChaptersInvalid(LecternError):
         return f"These cannot be the chapters: {self.reason}. Nothing was changed."
 
 
+class RenewalInvalid(LecternError):
+    """A document that cannot be the later state of another."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"It cannot take the other's place: {self.reason}. Nothing was changed."
+
+
 class SourceRefused(LecternError):
     """An address that is not fetched, whatever stands there."""
 

@@ -119,6 +119,17 @@ class Artefacts:
             )
             return int(id)
 
+    def add_documents(self, owner_id: int, id: int, document_ids: Sequence[int]) -> None:
+        """Let it be made of these too. Raises ArtefactNotFound, DocumentNotFound."""
+        with self.library.write() as db:
+            known = self._record(db, owner_id, id).document_ids
+            for ordinal, document_id in enumerate((one for one in document_ids if one not in known), len(known)):
+                rows.require_document(db, owner_id, document_id)
+                db.execute(
+                    "INSERT INTO artefact_documents (artefact_id, ordinal, owner_id, document_id) VALUES (?, ?, ?, ?)",
+                    [id, ordinal, owner_id, document_id],
+                )
+
     def list(self, owner_id: int) -> builtins.list[ArtefactRecord]:
         """The one changed last first."""
         query = "SELECT id FROM artefacts WHERE owner_id = ? AND deleted_at IS NULL ORDER BY updated DESC, id DESC"

@@ -42,6 +42,12 @@ def alike(first: str, second: str) -> bool:
     return SequenceMatcher(None, short, long, autojunk=False).ratio() >= LIKENESS
 
 
+def akin(first: str, second: str) -> bool:
+    """Whether two titles, or names of files, are alike but for their numbers: those of parts, or of chapters so far."""
+    a, b = (_letters(_NUMBERS.sub("", _plain(one))) for one in (first, second))
+    return min(len(a), len(b)) >= LEAST and SequenceMatcher(None, a, b, autojunk=False).ratio() >= LIKENESS
+
+
 def _plain(title: str) -> str:
     return _ARTICLES.sub("", unicodedata.normalize("NFKC", title).casefold().strip())
 

@@ -12,6 +12,7 @@ from app.documents.transcode import utf8_copy
 from app.library.chapters import is_corrected, set_chapters
 from app.library.records import Added, DocumentRecord, Refusal
 from app.library.removed import removed_count, removed_documents, restore_document
+from app.library.renewed import continued, renew
 from app.library.search import LIMIT, Found, search
 from app.library.store import Library
 from app.library.tags import change_tags, tags
@@ -27,6 +28,9 @@ class Catalogue:
         raise NotImplementedError
 
     def add(self, owner: str, path: Path, filename: str, told: Callable[[int, int], None] | None = None) -> Added:
+        raise NotImplementedError
+
+    def read(self, owner: str, document_ids: Sequence[int] | None = None, *, first: bool = False) -> list[int]:
         raise NotImplementedError
 
     def refuse(self, owner: str, filename: str, error: str | Exception) -> Refusal:
@@ -108,6 +112,24 @@ class Catalogue:
     def twins(self, owner: str, document: DocumentRecord) -> list[DocumentRecord]:
         """What else on the shelf is likely the same book."""
         return twins(document, self.library.documents(self.owner_id(owner)))
+
+    def continued(self, owner: str, document: DocumentRecord) -> DocumentRecord | None:
+        """What else on the shelf this document is a later state of: the same text, and more behind it."""
+        return continued(self.library, document, self.library.documents(self.owner_id(owner)))
+
+    def renew(self, owner: str, document_id: int, newer_id: int) -> DocumentRecord:
+        """Let a document have the file and text of a later one, which leaves the shelf with the earlier ones; what
+        belongs to the document stays. It is read again, from where the two texts part.
+
+        Raises DocumentNotFound, RenewalInvalid, and then changes nothing.
+        """
+        owner_id = self.owner_id(owner)
+        with self.library.write() as db:
+            begun = list(db.query("SELECT 1 FROM jobs WHERE document_id = ? AND kind = 'read'", [document_id]))
+            document, _ = renew(self.library, owner_id, document_id, newer_id)
+            if begun:
+                self.read(owner, [document_id])
+        return document
 
     def tag(
         self, owner: str, document_ids: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()

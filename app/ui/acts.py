@@ -226,6 +226,11 @@ class Acts:
         """Take a removal back."""
         return self._do(seat, lambda owner: self._desk.restore(owner, _id(data, "id")), "shelf", "composer")
 
+    def renew(self, seat: Seat, data: Payload) -> Changes:
+        """Let a book ("of") have the text of its later state ("id")."""
+        ids = _id(data, "of"), _id(data, "id")
+        return self._do(seat, lambda owner: self._desk.renew(owner, *ids), "shelf", "composer")
+
     def pin(self, seat: Seat, data: Payload) -> Changes:
         """Let nothing evict what was read of a book, or allow it again ("on")."""
         on = bool(data.get("on"))

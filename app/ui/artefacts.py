@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.reading.making.drawing import draw, fitting
 from app.reading.making.export import TYPES, export, filename, formats
-from app.reading.making.rows import Places, columns
+from app.reading.making.rows import columns, places_of
 from app.reading.making.template import Input, Template, default
 from app.ui.notes import trouble
 from app.ui.panel import Payload, panel
@@ -69,7 +69,14 @@ class ArtefactPanel:
     def _look(self, owner: str, said: Payload) -> Payload:
         """The list, and with {"templates": true} the templates too."""
         made = [
-            {"id": one.id, "title": one.title, "template": one.template, "state": one.state, "updated": one.updated}
+            {
+                "id": one.id,
+                "title": one.title,
+                "template": one.template,
+                "state": one.state,
+                "updated": one.updated,
+                "behind": one.state == "done" and bool(self._desk.behind(owner, one)),
+            }
             for one in self._desk.made(owner)
         ]
         answer: Payload = {"made": made}
@@ -99,7 +106,8 @@ class ArtefactPanel:
         return self._shown(self._desk.artefact(owner, run.artefact_id), _language(said))
 
     def _act(self, owner: str, said: Payload) -> Payload:
-        """{"id", "do"}: stop, go_on, step (with "step"), again, anew, rename ("title"), edit ("items"), remove."""
+        """{"id", "do"}: stop, go_on, step (with "step"), again (with more "documents", if any), anew, rename ("title"),
+        edit ("items"), remove."""
         id, do = _id(said, "id"), said.get("do")
         if do == "stop":
             self._desk.stop_making(owner, id)
@@ -108,7 +116,8 @@ class ArtefactPanel:
         elif do == "step":
             self._desk.go_on(owner, id, [_id(said, "step")])
         elif do in ("again", "anew"):
-            self._desk.make_again(owner, id, anew=do == "anew")
+            more = [one for one in said.get("documents") or [] if isinstance(one, int)]
+            self._desk.make_again(owner, id, anew=do == "anew", document_ids=more)
         elif do == "rename":
             self._desk.rename_artefact(owner, id, str(said.get("title", "")))
         elif do == "edit":
@@ -139,7 +148,7 @@ class ArtefactPanel:
         return {"templates": [_template(one) for one in self._desk.templates(owner)], "saved": True}
 
     def _shown(self, shown: Shown, language: str, chart: Any = None) -> Payload:
-        places = Places(self._desk.library)
+        places = places_of(self._desk.library, shown)
         items = []
         for item in (shown.content or {}).get("items", [])[:MOST_ITEMS]:
             items.append({**item, "evidence": [asdict(places.of(one)) for one in item["evidence"]]})
@@ -148,6 +157,9 @@ class ArtefactPanel:
         known = fitting(shown) if drawn else []
         if sum(len(item["evidence"]) for item in items) < FEWEST:
             known = [one for one in known if one in ("graph", "timeline")]
+        if sum(len(places.along(one)) for one in shown.artefact.document_ids) < 2:
+            # one chapter is no line of chapters
+            known = [one for one in known if one not in ("kinds", "chapters")]
         chart = chart if chart in known else next(iter(known), None)
         drawing = draw(shown, places, language, chart) if chart else ""
         done = sum(step.state == "done" for step in shown.steps)
@@ -163,6 +175,7 @@ class ArtefactPanel:
             "made_by": shown.version.made_by,
             "state": shown.version.state,
             "error": shown.version.error,
+            "behind": [asdict(one) for one in shown.behind],
             "model": shown.version.model,
             "partial": bool((shown.content or {}).get("partial")),
             "columns": [{"name": one, "label": shown.template.label(one, language)} for one in names],

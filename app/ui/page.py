@@ -108,6 +108,7 @@ class Page:
         on("shelf", "resume", self._act(lambda seat, data, session: acts.resume(seat, data)), SHELF)
         on("shelf", "first", self._act(lambda seat, data, session: acts.first(seat, data)), SHELF)
         on("shelf", "remove", self._act(lambda seat, data, session: acts.remove(seat, data)), SHELF)
+        on("shelf", "renew", self._act(lambda seat, data, session: acts.renew(seat, data)), SHELF)
         on("shelf", "restore", self._act(lambda seat, data, session: acts.restore(seat, data)), SHELF)
         on("shelf", "dismiss", self._act(lambda seat, data, session: acts.dismiss(seat, data)), SHELF)
         on("shelf", "pin", self._act(lambda seat, data, session: acts.pin(seat, data)), SHELF)

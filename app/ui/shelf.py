@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 8.0  # of a page that asks what became of its files
 FRESH_SECONDS = 0.9
 
 log = logging.getLogger(__name__)
-EVENTS = ("changed", "choose", "stop", "resume", "first", "remove", "restore", "dismiss", "pin")
+EVENTS = ("changed", "choose", "stop", "resume", "first", "remove", "restore", "dismiss", "pin", "renew")
 
 
 class Shelf:
@@ -122,8 +122,8 @@ class Shelf:
 
     def settled(self, said: Payload) -> Payload:
         """What became of files that arrived: said {"visitor", "arrivals"}, returns {"answers": [{"arrival", …}]} of
-        those that have ended, soon: {"id", "already"} of a document, and a "note" or a "twin" if there is something to
-        tell. A refused file is a card of the shelf."""
+        those that have ended, soon: {"id", "already"} of a document, and a "note", a "twin" or a "later" (what it is a
+        later state of) if there is something to tell. A refused file is a card of the shelf."""
         owner = Seat.read(said).owner(space=self._space)
         given = said.get("arrivals")
         ids = [one for one in given if isinstance(one, int)] if isinstance(given, list) else []
@@ -175,6 +175,9 @@ class Shelf:
         title = document.title or document.filename
         if already:
             answer["note"] = note("note.already", {"title": title})
+        elif (before := self._desk.continued(owner, document)) is not None:
+            of = {"of": before.id, "like": before.title or before.filename}
+            answer["later"] = {"id": document.id, "title": title, **of, "n": document.characters - before.characters}
         elif twins := self._desk.twins(owner, document):
             # the reader says whether it is the same book
             answer["twin"] = {"id": document.id, "title": title, "like": twins[0].title or twins[0].filename}

@@ -45,7 +45,7 @@
         ? h("li", { class: "fine artefact-none" }, t("artefacts.none"))
         : h("li", {}, h("button", { type: "button", class: "artefact-row", data: { focus: "open" }, onclick: () => open(one.id) },
           h("span", { class: "artefact-name" }, one.title),
-          one.state !== "done" && h("span", { class: `state ${one.state}` }, t("artefacts.state." + one.state)))));
+          (one.state !== "done" || one.behind) && h("span", { class: `state ${one.behind ? "behind" : one.state}` }, t("artefacts.state." + (one.behind ? "behind" : one.state))))));
     }
 
     // ---- following what is being made
@@ -95,7 +95,6 @@
       picked = templates.find((one) => one.id === picked?.id) || picked;
       draw();
     }
-    const books = () => seat.chosen.map((id) => [id, Lectern.bookTitle?.(id)]);
     function numbers(text) {
       const found = [];
       for (const part of text.split(/[,，\s]+/).filter(Boolean)) {
@@ -166,17 +165,24 @@
       const at = one.quote ? one.text.replace(/\s/g, " ").indexOf(one.quote) : -1;
       return at < 0 ? one.text : [one.text.slice(0, at), h("mark", {}, one.text.slice(at, at + one.quote.length)), one.text.slice(at + one.quote.length)];
     }
-    function place(one, several) {
-      const where = [one.chapter, one.page && t("shelf.find_page", { n: one.page }), several && one.title].filter(Boolean).join(t("list.separator")) || one.title;
+    const where = (one, several) => [one.chapter, one.page && t("shelf.find_page", { n: one.page }), several && one.title].filter(Boolean).join(t("list.separator")) || one.title;
+    // of several places in one chapter the first names it, the next ones are numbers
+    function place(one, several, again) {
+      if (one.gone) return h("span", { class: "fine", title: one.text }, t("artefacts.gone"));
+      const label = where(one, several);
       const passage = h("blockquote", { class: "artefact-passage", hidden: true }, quoted(one));
-      const mark = h("button", { type: "button", class: "place", title: one.text, aria: { expanded: "false" }, data: { document: one.document, start: one.start, end: one.end },
+      const mark = h("button", { type: "button", class: again ? "place next" : "place", title: one.text, aria: { expanded: "false", ...(again && { label: `${label} ${again}` }) }, data: { document: one.document, start: one.start, end: one.end },
         onclick: () => {
           if (Lectern.reader?.open) { box.close(); Lectern.reader.open(one.document, { start: one.start, end: one.end }); return; }
           passage.hidden = !passage.hidden; mark.setAttribute("aria-expanded", String(!passage.hidden));
-        } }, where);
+        } }, again ? String(again) : label);
       return [mark, passage];
     }
-    const places = (item, several = shown.documents.length > 1) => h("span", { class: "places" }, item.evidence.map((one) => place(one, several)));
+    const places = (item, several = shown.documents.length > 1) => h("span", { class: "places" }, item.evidence.map((one, n, all) => {
+      let from = n;
+      while (from > 0 && where(all[from - 1], several) === where(one, several)) from -= 1;
+      return place(one, several, n > from ? n - from + 1 : 0);
+    }));
     const said = (name, item) => { const value = item[name]; return shown.values[name]?.[value] ?? (Array.isArray(value) ? value.join(t("list.separator")) : String(value ?? "")); };
     function doubts(item) {
       const found = [item.unnamed && t("artefacts.unnamed"), item.misquoted && t("artefacts.misquoted", { text: item.misquoted[0] }), item.unsupported && t("artefacts.unsupported", { text: item.unsupported.join(", ") })].filter(Boolean);
@@ -259,7 +265,7 @@
       return box;
     }
     async function save() {
-      const items = editing.map((item) => ({ ...item, evidence: item.evidence.map(({ document, start, end, text }) => ({ document, start, end, text })) }));
+      const items = editing.map((item) => ({ ...item, evidence: item.evidence.map(({ document, start, end, text, quote }) => ({ document, start, end, text, quote })) }));
       if (busy) return;
       busy = true;
       const answer = await call("act", { id: shown.id, do: "edit", version: shown.version, items });
@@ -289,12 +295,14 @@
     }
     function toolbar() {
       const others = shown.versions.filter((one) => one.number !== shown.version);
+      const more = seat.chosen.filter((id) => !shown.documents.some((one) => one.id === id));
       const named = (one) => t("artefacts.version", { n: one.number }) + (one.made_by === "hand" ? t("artefacts.by_hand") : "");
       return h("div", { class: "artefact-tools" },
         h("select", { class: "order-box versions", aria: { label: t("artefacts.versions") }, onchange: (event) => open(shown.id, Number(event.target.value)) },
           shown.versions.map((one) => h("option", { value: one.number, selected: one.number === shown.version }, named(one)))),
         shown.items.length > 0 && button("pen", t("artefacts.edit"), () => { editing = structuredClone(shown.items); compared = null; draw(); }, { text: t("artefacts.edit"), "data-do": "edit" }),
         shown.state !== "making" && button("again", t("artefacts.again_hint"), () => act("again"), { text: t("artefacts.again"), "data-do": "again" }),
+        shown.state !== "making" && more.length > 0 && button("plus", t("artefacts.with_hint", { titles: Lectern.list(more.map((id) => t("title", { title: Lectern.ask("shelf", "titles").get(id) }))) }), () => act("again", { documents: more }), { text: t("artefacts.with", { n: more.length }), "data-do": "with" }),
         others.length > 0 && h("select", { class: "order-box compare", aria: { label: t("artefacts.compare") }, onchange: (event) => compare(Number(event.target.value)) },
           h("option", { value: "" }, t("artefacts.compare")), others.map((one) => h("option", { value: one.number, selected: compared?.before === one.number }, named(one)))),
         shown.formats.length > 0 && h("select", { class: "order-box export", aria: { label: t("artefacts.export") }, onchange: (event) => { const format = event.target.value; event.target.value = ""; if (format) save_as(format); } },
@@ -315,6 +323,12 @@
       if (shown.partial && shown.items.length) parts.push(h("p", { class: "fine" }, t("artefacts.partial")));
       return parts;
     }
+    // what its documents have by now that it does not know of
+    function behind() {
+      if (!shown.behind.length || shown.version !== shown.latest || shown.state === "making") return null;
+      return h("div", { class: "artefact-behind", role: "status" }, h("ul", {}, shown.behind.map((one) => h("li", {}, icon("warning"), t(`artefacts.behind.${one.kind === "grown" && one.chapters ? "chapters" : one.kind}`, { title: one.title, n: one.chapters })))),
+        h("button", { type: "button", class: "button primary", data: { do: "renew" }, onclick: () => act("again") }, t("artefacts.again")), h("span", { class: "fine" }, t("artefacts.behind_kept")));
+    }
     function drawShow() {
       const name = h("input", { class: "artefact-rename", value: shown.title, maxlength: 120, aria: { label: t("artefacts.rename") },
         onchange: () => { if (name.value.trim() && name.value !== shown.title) act("rename", { title: name.value }); },
@@ -328,7 +342,7 @@
       const lead = shown.view === "graph" || shown.view === "timeline";
       const top = body.querySelector(".artefact-page")?.scrollTop || 0;
       body.replaceChildren(h("div", { class: "artefact-page" }, h("p", { class: "fine" }, shown.documents.map((one) => one.title).join(t("list.separator")), shown.model ? ` · ${Lectern.modelTitle?.(shown.model) || shown.model}` : ""),
-        toolbar(), progress(), writing, lead && drawing, editing ? drawEdit() : compared ? drawCompare() : view(), !lead && drawing));
+        toolbar(), behind(), progress(), writing, lead && drawing, editing ? drawEdit() : compared ? drawCompare() : view(), !lead && drawing));
       drawWriting();
       body.firstChild.scrollTop = top;
     }
@@ -341,6 +355,6 @@
     const relabel = () => { drawList(); if (box.open) { draw(); if (mode === "show" && shown && !editing) redraw(chart); } };
     drawList();
     Lectern.arrived.then(() => look().then(follow));
-    return { relabel, update() {}, make: choose, open };
+    return { relabel, update() {}, make: choose, open, look };
   });
 })();

@@ -47,7 +47,7 @@
     root.append(h("div", { class: "panel-head" }, heading, count), picker, zone, finder, arrivals.notice, same, back, cards, results);
 
     // ---- finding: titles at once, here; the full text a moment later, there
-    let wanted = "", tagged = null, found = null, asked = 0, undone = null, twin = null;
+    let wanted = "", tagged = null, found = null, asked = 0, undone = null, twin = null, later = null, stamp = null;
     let order = Lectern.store.read("localStorage", "order") || "added";
     const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value),
       onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing && addressed()) fetchAddress(addressed()); } });
@@ -113,8 +113,15 @@
       if (undone?.gone && there(undone.id)) undone = null;
       else if (undone && !there(undone.id)) undone.gone = true;
       if (twin && items.length && !there(twin.id) && !fresh.has(twin.id)) twin = null;
-      same.hidden = twin === null;
-      if (twin) {
+      if (later && items.length && !(there(later.of) && (there(later.id) || fresh.has(later.id)))) later = null;
+      same.hidden = twin === null && later === null;
+      if (later) {
+        const { id, of } = later;
+        same.replaceChildren(h("span", {}, t("shelf.later", later)),
+          h("span", { class: "confirm-actions" },
+            button(null, t("shelf.later_take"), () => { later = null; choose(seat.chosen.map((one) => (one === id ? of : one))); send("renew", { id, of }); }, { text: t("shelf.later_take"), "data-focus": "renew" }),
+            button(null, t("shelf.twin_keep"), () => { later = null; draw(); }, { text: t("shelf.twin_keep") })));
+      } else if (twin) {
         same.replaceChildren(h("span", {}, t("shelf.twin", twin)),
           h("span", { class: "confirm-actions" },
             button(null, t("shelf.twin_keep"), () => { twin = null; draw(); }, { text: t("shelf.twin_keep") }),
@@ -156,6 +163,7 @@
     function settle(answer) {
       if (answer?.note) Lectern.say("notes", "show", answer.note);
       if (answer?.twin) twin = answer.twin;
+      if (answer?.later) { later = answer.later; fresh.add(later.id); }
       // the first book of an empty choice is chosen: most people ask about what they just dropped
       if (answer?.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
     }
@@ -324,6 +332,10 @@
           if (kept.length !== seat.chosen.length) { seat.chosen = kept; seat.keep(); }
         }
         Lectern.shelf = value.ready ? items : null;
+        // what was made of a book may be behind it now
+        const now = items.map((item) => [item.id, item.characters, item.upto].join()).join(" ");
+        if (value.ready && stamp !== null && stamp !== now) Lectern.say("artefacts", "look");
+        if (value.ready) stamp = now;
         // a first start: the welcome book is alone on the shelf, and open to questions
         if (value.ready && items.length && !welcomed) {
           welcomed = true;

@@ -38,6 +38,7 @@ SAMPLES: list[LecternError] = [
     errors.HomeNotEmpty("/home", ["files", "library.db"]),
     errors.TagInvalid("", 60),
     errors.ChaptersInvalid("chapter 3 has no title"),
+    errors.RenewalInvalid("a document is no later state of itself"),
     errors.SourceRefused("http://localhost/", "localhost is not on the open internet"),
     errors.SourceFailed("https://example.org/a.pdf", "the server answers 404 Not Found"),
     errors.RangeInvalid(4, 2, 10),

@@ -13,6 +13,8 @@ from app.library.values import clean
 from app.reading.folding import bare
 from app.reading.making import items as making
 from app.reading.making import template as templates
+from app.reading.making.comparing import compared
+from app.reading.making.current import Behind, behind, looked_at
 from app.reading.making.errors import (
     ArtefactUnfinished,
     ContentInvalid,
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 # before every reading, after a question
 MAKING = 500_000
 TITLE_LENGTH = 120
-# items whose text is so alike are one item that changed
-ALIKE = 0.6
 LEAST_WINDOW = 512
 
 
@@ -60,6 +60,8 @@ class Shown:
     content: dict[str, Any] | None
     steps: list[StepRecord]
     versions: list[VersionRecord]
+    # what it does not know of its documents: empty while it is made, and where nothing changed
+    behind: tuple[Behind, ...] = ()
     # items on their way, as far as they are written: without places
     writing: list[dict[str, Any]] = field(default_factory=list)
 
@@ -162,27 +164,33 @@ class Making:
         said = " ".join(title.split())[:TITLE_LENGTH] or _title(template, documents, language)
         with self.library.write():
             artefact_id = self.artefacts.create(owner_id, template.id, said, [one.id for one in documents])
-            return self._begin(owner_id, artefact_id, template.source, choices)
+            return self._begin(owner_id, artefact_id, template.source, choices, documents)
 
-    def make_again(self, owner: str, artefact_id: int, *, anew: bool = False) -> Made:
+    def make_again(self, owner: str, artefact_id: int, *, anew: bool = False, document_ids: Sequence[int] = ()) -> Made:
         """A new version, by the template and choices of the latest: of parts whose text did not change the earlier
-        result stands, unless ``anew``. Versions before it are not touched."""
+        result stands, unless ``anew``. document_ids: more documents for it to be made of, from now on. Versions before
+        it are not touched. Raises ArtefactNotFound, DocumentNotFound."""
         owner_id = self.owner_id(owner)
         artefact = self.artefacts.get(owner_id, artefact_id)
         latest = self.artefacts.numbered(artefact_id, artefact.version)
-        self.chosen(owner_id, artefact.document_ids)
+        documents = self.chosen(owner_id, [*artefact.document_ids, *document_ids])
         choices = {**latest.choices, "anew": anew}
         with self.library.write():
-            return self._begin(owner_id, artefact_id, latest.source, choices)
+            self.artefacts.add_documents(owner_id, artefact_id, document_ids)
+            return self._begin(owner_id, artefact_id, latest.source, choices, documents)
 
     def go_on(self, owner: str, artefact_id: int, steps: Sequence[int] | None = None) -> Made:
-        """Go on with what was stopped, and try failed steps again: all of them, or those of these ids alone."""
+        """Go on with what was stopped, and try failed steps again: all of them, or those of these ids alone. Where the
+        documents changed meanwhile, that is a new version, in which what is done and did not change stands."""
         owner_id = self.owner_id(owner)
         artefact = self.artefacts.get(owner_id, artefact_id)
         made = [one for one in self.artefacts.versions(artefact_id) if one.made_by == "model"]
         version = made[-1]
         if version.state == "making" and version.job_id is not None:
             return Made(artefact_id=artefact.id, version=version.number, job_id=version.job_id)
+        if version.state != "done" and behind(self, artefact, version):
+            # its parts name ranges of a text that is no more
+            return self.make_again(owner, artefact_id)
         found = self.artefacts.steps(version.id)
         failed = [one for one in found if one.state == "failed" and (steps is None or one.id in steps)]
         with self.library.write():
@@ -198,7 +206,20 @@ class Making:
             if version.state == "making" and version.job_id is not None:
                 self.jobs.request_stop(owner_id, version.job_id)
 
-    def _begin(self, owner_id: int, artefact_id: int, source: dict[str, Any], choices: dict[str, Any]) -> Made:
+    def behind(self, owner: str, artefact: ArtefactRecord) -> tuple[Behind, ...]:
+        """What its latest version does not know of its documents."""
+        version = self.artefacts.numbered(artefact.id, artefact.version)
+        return tuple(behind(self, artefact, version))
+
+    def _begin(
+        self,
+        owner_id: int,
+        artefact_id: int,
+        source: dict[str, Any],
+        choices: dict[str, Any],
+        documents: Sequence[DocumentRecord],
+    ) -> Made:
+        choices = {**choices, "of": looked_at(self, documents, choices)}
         version = self.artefacts.add_version(artefact_id, made_by="model", source=source, choices=choices)
         return self._queue(owner_id, version, [])
 
@@ -235,6 +256,7 @@ class Making:
             content=content,
             steps=steps,
             versions=versions,
+            behind=() if version.state == "making" else tuple(behind(self, artefact, version)),
             writing=writing,
         )
 
@@ -297,7 +319,10 @@ class Making:
         try:
             document, start, end, text = place["document"], place["start"], place["end"], place["text"]
             fine = document in shown.artefact.document_ids and 0 <= start < end
-            fine = fine and self.quotes.stands(document, start, end, text)
+            # a document may have changed since; what an item rested on stays with it
+            known = {"document": document, "start": start, "end": end, "text": text}.items()
+            kept = any(known <= one.items() for item in _items(shown) for one in item["evidence"])
+            fine = fine and (kept or self.quotes.stands(document, start, end, text))
         except (KeyError, TypeError, LibraryDamaged):
             fine = False
         if not fine:
@@ -310,49 +335,6 @@ class Making:
         """added, removed: items; changed: [{"before", "after", "fields"}]; same: how many."""
         first, second = self.artefact(owner, artefact_id, before), self.artefact(owner, artefact_id, after)
         return compared(second.template, _items(first), _items(second))
-
-
-def compared(template: Template, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
-    from difflib import SequenceMatcher
-
-    names = [name for name in template.last["properties"]]
-
-    def said(item: dict[str, Any]) -> str:
-        return bare(" ".join(str(item.get(name, "")) for name in names)).text
-
-    def fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-        keys = dict.fromkeys([*names, *template.item["properties"]])
-        changed = [name for name in keys if one.get(name) != other.get(name)]
-        places = [[(e["document"], e["start"], e["end"]) for e in item["evidence"]] for item in (one, other)]
-        return changed + (["evidence"] if places[0] != places[1] else [])
-
-    # what did not change at all is nobody's other half
-    left = list(before)
-    new, same = [], 0
-    for item in after:
-        match = next((one for one in left if not fields(one, item)), None)
-        if match is None:
-            new.append(item)
-        else:
-            left.remove(match)
-            same += 1
-    added, changed = [], []
-    for item in new:
-        keyed = [one for one in left if template.merge and all(one.get(n) == item.get(n) for n in template.merge)]
-        alike = [
-            (SequenceMatcher(None, said(one), said(item), autojunk=False).ratio(), n) for n, one in enumerate(left)
-        ]
-        best = max(alike, default=(0.0, 0))
-        if keyed:
-            match = keyed[0]
-        elif best[0] >= ALIKE:
-            match = left[best[1]]
-        else:
-            added.append(item)
-            continue
-        left.remove(match)
-        changed.append({"before": match, "after": item, "fields": fields(match, item)})
-    return {"added": added, "removed": left, "changed": changed, "same": same}
 
 
 def check_length(engine: Engine, template: Template, choices: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ from app.reading.making.errors import FormatUnknown
 from app.reading.making.rows import Places
 
 NODES, EVENTS = 40, 60
+# of a graph: between those who are not connected, for each person of a group, and of all of it at most
+SPACE, HIGH, MOST_HIGH = 76.0, 56.0, 520.0
 
 
 def fitting(shown: Shown) -> list[str]:
@@ -53,9 +55,7 @@ def graph(items: list[dict[str, Any]]) -> str:
     count = Counter(name for item in items for name in (item["a"], item["b"]))
     names = [name for name, _ in count.most_common(NODES)]
     kept = [item for item in items if item["a"] in names and item["b"] in names and item["a"] != item["b"]]
-    places = _spread(names, {(item["a"], item["b"]) for item in kept})
-    height = WIDTH * 0.7
-    at = {name: (90 + x * (WIDTH - 180), 60 + y * (height - 120)) for name, (x, y) in places.items()}
+    at, height = _spread(names, {(item["a"], item["b"]) for item in kept})
     out = []
     drawn: Counter[frozenset[str]] = Counter()
     for item in kept:
@@ -90,9 +90,30 @@ def graph(items: list[dict[str, Any]]) -> str:
     return _svg(WIDTH, height, out)
 
 
-def _spread(names: list[str], edges: set[tuple[str, str]]) -> dict[str, tuple[float, float]]:
+def _spread(names: list[str], edges: set[tuple[str, str]]) -> tuple[dict[str, tuple[float, float]], float]:
+    """Where each stands, and how high that is: those who are connected together, the others below them."""
+    groups: list[list[str]] = []
+    for name in names:
+        near = [group for group in groups if any((name, one) in edges or (one, name) in edges for one in group)]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(one for group in near for one in group), name])
+    at: dict[str, tuple[float, float]] = {}
+    top = SPACE
+    for group in sorted(groups, key=lambda group: -len(group)):
+        found = _apart(sorted(group, key=names.index), edges)
+        low, high = min(y for _, y in found.values()), max(y for _, y in found.values())
+        room = min(MOST_HIGH, HIGH * len(group)) if high > low else 0.0
+        for name, (x, y) in found.items():
+            at[name] = 90 + x * (WIDTH - 180), top + room * (y - low) / (high - low or 1.0)
+        top += room + SPACE
+    return at, top - SPACE / 4
+
+
+def _apart(names: list[str], edges: set[tuple[str, str]]) -> dict[str, tuple[float, float]]:
     """Springs and repulsion from a circle on, always the same way; coordinates in 0..1."""
     size = max(1, len(names))
+    if size < 3:
+        return {name: (0.25 + 0.5 * k if size == 2 else 0.5, 0.5) for k, name in enumerate(names)}
     at = {
         n: [0.5 + 0.4 * math.cos(2 * math.pi * k / size), 0.5 + 0.4 * math.sin(2 * math.pi * k / size)]
         for k, n in enumerate(names)

@@ -14,7 +14,7 @@ from app.library.store import Library
 from app.reading.making import drawing, office
 from app.reading.making.desk import Shown
 from app.reading.making.errors import ArtefactUnfinished, FormatUnknown
-from app.reading.making.rows import Places, columns, full, said, table, value
+from app.reading.making.rows import Places, columns, full, places_of, said, table, value
 
 TYPES = {
     "md": "text/markdown",
@@ -48,7 +48,7 @@ def export(library: Library, shown: Shown, format: str, language: str | None = N
     if format not in known:
         raise FormatUnknown(format, known)
     language = language or str(shown.version.choices.get("language", "en"))
-    places = Places(library)
+    places = places_of(library, shown)
     make: dict[str, Callable[[], bytes]] = {
         "md": lambda: markdown(shown, places, language).encode(),
         "docx": lambda: office.docx(blocks(shown, places, language), language),
@@ -86,7 +86,8 @@ def as_json(shown: Shown, places: Places) -> dict[str, Any]:
         "state": version.state,
         "made_by": version.made_by,
         "model": version.model,
-        "choices": version.choices,
+        "choices": {name: value for name, value in version.choices.items() if name != "of"},
+        "behind": [asdict(one) for one in shown.behind],
         "error": version.error,
         "partial": bool((shown.content or {}).get("partial")),
         "created": version.created,

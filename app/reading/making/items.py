@@ -27,6 +27,10 @@ ALSO_LIMIT = 4
 NOTHING = "–"
 # behind a word or a comma a capital begins a name
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
+# words of a name that is more than one
+LONG_NAME = 4
+_CLAUSE = re.compile(r"[,;:!?，；：！？。．、]|(?<=[a-z]{4})\.(?=\s)|--|—")
+_WHOSE = re.compile(r"['’]s(?= )")
 _NUMBERS = re.compile(r"(?<![^\W\d_])\d+(?:[.,]\d+)*\s?%?")
 
 
@@ -84,12 +88,22 @@ def begun(written: str) -> list[dict[str, Any]]:
     return []
 
 
+def named(words: str) -> str:
+    """A name without words taken along with it: it ends with its clause, a longer one with whose it is."""
+    cut = _CLAUSE.search(words, 2)
+    words = words[: cut.start()] if cut else words
+    if len(words.split()) > LONG_NAME and (whose := _WHOSE.search(words)):
+        words = words[: whose.start()]
+    return words.strip()
+
+
 def placed(items: Sequence[dict[str, Any]], window: Window, text: str, names: Sequence[str]) -> list[dict[str, Any]]:
     """Each with the range of the sentence that it quotes, and where a name stands in other sentences of the window
     only, of the nearest one that has it. Of several sentences with the words, the one with most names counts."""
     folded = [bare(one).text for one in lines(text, window)]
     made = []
     for item in items:
+        item = {**item, **{name: named(item[name]) for name in names if isinstance(item.get(name), str)}}
         quote = str(item[QUOTE]).strip()
         words = bare(quote).text
         wanted = {name: bare(str(item[name])).text for name in names}

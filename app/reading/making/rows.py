@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.documents.model import Chapter, Page
 from app.library import rows as documents
+from app.library.anchors import find_again
 from app.library.store import Library
 from app.reading.making.desk import Shown
 
@@ -31,30 +32,51 @@ class Place:
     chapter: str | None
     # the words of the passage that an item quotes
     quote: str | None = None
+    # the document has another text by now, in which the passage does not stand
+    gone: bool = False
 
 
 class Places:
-    """Looks places up; the parts of each document once."""
+    """Looks places up; the parts of each document once. ``moved``: documents that have another text by now, in which
+    a passage is looked for by its words."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, moved: Collection[int] = ()) -> None:
         self._library = library
+        self._moved = moved
+        self._texts: dict[int, str] = {}
         self._known: dict[int, tuple[str, list[Chapter], list[Page]]] = {}
         self._characters: dict[int, int] = {}
 
     def of(self, evidence: dict[str, Any]) -> Place:
         title, chapters, pages = self._parts(evidence["document"])
-        chapter = _at(chapters, evidence["start"])
-        page = _at(pages, evidence["start"])
+        start, end, gone = self._now(evidence)
+        chapter = None if gone else _at(chapters, start)
+        page = None if gone else _at(pages, start)
         return Place(
             document=evidence["document"],
             title=title,
-            start=evidence["start"],
-            end=evidence["end"],
+            start=start,
+            end=end,
             text=evidence["text"],
             page=page.number if isinstance(page, Page) else None,
             chapter=chapter.title if isinstance(chapter, Chapter) else None,
             quote=evidence.get("quote"),
+            gone=gone,
         )
+
+    def _now(self, evidence: dict[str, Any]) -> tuple[int, int, bool]:
+        """Where its words stand today, and whether they do no more."""
+        id, start, end, words = (evidence[name] for name in ("document", "start", "end", "text"))
+        if id not in self._moved:
+            return start, end, False
+        if id not in self._texts:
+            with self._library.read() as db:
+                self._texts[id] = self._library.text(documents.document(db, id).text_sha256)
+        text = self._texts[id]
+        if text[start:end] == words:
+            return start, end, False
+        found = find_again(text, words, "", "", share=min(1.0, start / max(1, len(text))))
+        return (*found, False) if found is not None else (start, end, True)
 
     def chapters(self, document: int) -> list[Chapter]:
         return self._parts(document)[1]
@@ -80,6 +102,10 @@ class Places:
             parts = self._library.chapters(document), self._library.pages(document)
             self._known[document] = (record.title or record.filename, *parts)
         return self._known[document]
+
+
+def places_of(library: Library, shown: Shown) -> Places:
+    return Places(library, [one.document for one in shown.behind if one.kind != "new"])
 
 
 def _at(parts: Sequence[Any], offset: int) -> Any:

@@ -39,6 +39,8 @@ PROMPT_LIMIT = 4000
 QUOTE, AT, FROM = "quote", "at", "from"
 # characters of a quotation, and of one in a script without spaces
 QUOTE_LENGTHS, WIDE_QUOTE_LENGTHS = (16, 96), (6, 40)
+# and of a name in such a script
+WIDE_NAME = 12
 # stands for a text where only the form of an answer matters
 SAMPLE = ("Here stands a sentence, as long as those that are quoted.",)
 
@@ -133,6 +135,9 @@ class Template:
                 for name in self.names:
                     if properties[name].get("type") == "string":
                         properties[name] = {"quoted": True, "minLength": 2, **properties[name]}
+                        if _is_wide(texts) and properties[name]["quoted"] == "name":
+                            most = properties[name].get("maxLength", WIDE_NAME)
+                            properties[name]["maxLength"] = min(most, WIDE_NAME)
         item = {"type": "object", "properties": {**place, **properties}}
         items = {"type": "array", "minItems": least, "maxItems": max(least, most), "items": item}
         return {**whole, "type": "object", "properties": {"items": items}}

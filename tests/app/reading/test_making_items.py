@@ -3,7 +3,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from app.reading.making.items import alternating, begun, numbered, rested
+import pytest
+
+from app.reading.making.items import alternating, begun, named, numbered, rested
 from app.reading.making.template import shipped
 
 WRITTEN = '{"items": [{"quote": "Alice was", "name": "Alice, 7", "wrong": ["a", "b"], "n": 12}, {"from": [1, 2], "name": "B"}]}'
@@ -51,3 +53,20 @@ def test_numbers_and_names_that_no_source_has() -> None:
     first, second = rested(told, sources)
     assert first["unsupported"] == ["12", "Norway"] and "unsupported" not in second
     assert len(second["evidence"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("Alice's first thought was that it might", "Alice"),
+        ("Alice's head", "Alice's head"),
+        ("Alice, who", "Alice"),
+        ("The Hatter. But he went", "The Hatter"),
+        ("Mr. Darcy", "Mr. Darcy"),
+        ("J. K. Jerome", "J. K. Jerome"),
+        ("贾政已看了妹丈之书，即忙请入", "贾政已看了妹丈之书"),
+        ("A", "A"),
+    ],
+)
+def test_a_name_ends_with_its_clause(words: str, name: str) -> None:
+    assert named(words) == name
