@@ -221,7 +221,7 @@
     }
     function view() {
       const { items, columns } = shown, names = columns.map((one) => one.name), kind = shown.view;
-      if (!items.length) return h("p", { class: "lead" }, t(shown.state === "making" ? "artefacts.nothing_yet" : "artefacts.nothing"));
+      if (!items.length) return h("p", { class: "lead" }, t(["making", "stopped"].includes(shown.state) ? "artefacts.nothing_yet" : "artefacts.nothing"));
       if (names.join() === "column,value") {
         const heads = [...new Set([...shown.chosen, ...items.map((one) => one.column)])];
         return h("div", { class: "table-room" }, h("table", { class: "artefact-table" }, h("thead", {}, h("tr", {}, h("th", {}, t("artefacts.document")), heads.map((one) => h("th", {}, one)))),

@@ -75,7 +75,7 @@ def chapters(items: Sequence[Mapping[str, Any]], places: Places, language: str) 
     out = [words(24, 32, _SAID[language]["chapters"], 15, INK, "start", bold=True)]
     for number, key in enumerate(order):
         y = 56 + 24 * number
-        label = f"{places.title(key[0])}: {key[1]}" if several else key[1]
+        label = f"{short(places.title(key[0]), 16)} · {key[1]}" if several else key[1]
         out.append(words(330, y + 12, short(label, 46), 12, INK, "end"))
         count = found.get(key, 0)
         bar = f'width="{max(1.0, 540 * count / most):.1f}" height="16" rx="3" fill="{ACCENT if count else LINE}"'
@@ -118,7 +118,7 @@ def kinds(shown: Shown, items: Sequence[Mapping[str, Any]], places: Places, lang
                 out.append(words(x + cell / 2, y + 16, str(count), 11, ink, "middle"))
     bottom = top + 26 * len(rows)
     several = len({document for document, _ in columns}) > 1
-    labels = [f"{places.title(document)}: {title}" if several else title for document, title in columns]
+    labels = [f"{short(places.title(document), 10)} · {title}" if several else title for document, title in columns]
     return svg(WIDTH, bottom + 120, [*out, *_slanted(labels, left, bottom, cell)])
 
 

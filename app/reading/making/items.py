@@ -27,6 +27,8 @@ ALSO_LIMIT = 4
 NOTHING = "–"
 # behind a word or a comma a capital begins a name
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
+# characters of an answer that is not by chance part of its question
+PARROTED, PARROTED_WIDE = 16, 6
 # words of a name that is more than one
 LONG_NAME = 4
 _CLAUSE = re.compile(r"[,;:!?，；：！？。．、]|(?<=[a-z]{4})\.(?=\s)|--|—")
@@ -54,6 +56,17 @@ def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     if not kept:
         raise StepFailed("nothing was written before its length ran out")
     return kept
+
+
+def parroted(items: Sequence[Mapping[str, Any]], question: str, asked: Mapping[str, Any]) -> bool:
+    """Whether one of them, where it is free to write, says what was asked instead of an answer."""
+    known = asked["properties"]["items"]["items"]["properties"]
+    free = [name for name, one in known.items() if one.get("type") == "string" and not one.get("quoted")]
+    said = (bare(str(item.get(name, ""))).text for item in items for name in free)
+    folded = bare(question).text
+    return any(
+        len(one) >= (PARROTED_WIDE if ord(one[0]) >= 0x2E80 else PARROTED) and one in folded for one in said if one
+    )
 
 
 def begun(written: str) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from app.documents.model import Chapter, Paragraph
 # characters: a unit of fewer is joined to the next, one of more is cut
 LEAST, MOST = 60, 480
 LEAST_WIDE, MOST_WIDE = 24, 200
+# tokens before the first chapter that may be a title and a name
+TITLE_PAGE = 120
 # a window ends at a chapter's end if it is so full by then
 FULL = 0.5
 
@@ -137,8 +139,8 @@ def windows(
         taken += size
     close()
     if by_chapter:
-        # a heading alone is no chapter
-        made = [one for one in made if len(one.units) > 1] or made
+        # a heading alone is no chapter, nor is a title page
+        made = [one for one in made if len(one.units) > 1 and (one.chapter >= 0 or one.tokens > TITLE_PAGE)] or made
     return made
 
 

@@ -20,7 +20,8 @@ from app.reading import prompt as prompts
 from app.reading.making import items as making
 from app.reading.making import template as templates
 from app.reading.making.errors import NothingToMake, StepFailed
-from app.reading.making.template import FROM, QUOTE, Template
+from app.reading.making.question import question
+from app.reading.making.template import Template
 from app.reading.making.units import Unit, Window, lines, spread, units, windows
 from app.reading.work import Ended, Interrupted, Orders, Telling, engine_of, told
 from engine.errors import EngineError, WorkerDied
@@ -35,10 +36,10 @@ log = logging.getLogger(__name__)
 SMALL_TOKENS = 3072
 # of the trained window of a larger one: the rest is for the question and the answer
 SHARE = 0.75
+# of an answer that repeats what was asked
+DRAWS = 3
 # an engine that fails so often in a row is not asked again
 FAILURES = 3
-
-LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
 
 
 def make(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended:
@@ -225,23 +226,33 @@ class _Maker:
                 Segment(name="conversation", ids=prompts.conversation_ids(engine, frame, [], question_text)),
             )
         )
-        sampling = Sampling(
-            temperature=0.3,
-            repetition_penalty=1.1,
-            max_tokens=int(self._choices["tokens"]),
-            # another try is another draw
-            seed=1000 * step.tries + step.ordinal,
-            schema=to_json(asked),
-        )
-        self._desk.space(engine, self._job.owner_id).make_way(prompt, sampling)
+        for draw in range(DRAWS):
+            sampling = Sampling(
+                temperature=0.3,
+                repetition_penalty=1.1,
+                max_tokens=int(self._choices["tokens"]),
+                # another try is another draw
+                seed=1000 * (step.tries + 1000 * draw) + step.ordinal,
+                schema=to_json(asked),
+            )
+            self._desk.space(engine, self._job.owner_id).make_way(prompt, sampling)
+            done, written = self._written(engine, prompt, sampling)
+            if done.finish == "stopped":
+                return done, []
+            items = making.parsed(written, asked)
+            if not making.parroted(items, question_text, asked):
+                break
+            # its reader sees no answer in its own question
+            self._telling.restarted()
+        return done, items
+
+    def _written(self, engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[Done, str]:
         written: list[str] = []
         for event in told(engine.generate(prompt, sampling), self._telling):
             if isinstance(event, Delta):
                 written.append(event.text)
             elif isinstance(event, Done):
-                if event.finish == "stopped":
-                    return event, []
-                return event, making.parsed("".join(written), asked)
+                return event, "".join(written)
         raise AssertionError("an engine's work ends with Done or an error")
 
     def _checked(self, item: dict[str, Any], document: DocumentRecord) -> dict[str, Any]:
@@ -371,30 +382,4 @@ def document_windows(
         tokens=window_tokens(engine, choices),
         by_chapter=template.over == "chapters",
         only=template.only,
-    )
-
-
-def question(template: Template, choices: dict[str, Any], *, join: int | None = None) -> str:
-    """What the model is asked, with the structure of its answer in words; join: of so many numbered items."""
-    language = str(choices["language"])
-    asked = template.asked(language, choices["inputs"], join=join is not None)
-    item = template.join.item if join is not None and template.join is not None else template.item
-    names = ", ".join(f'"{name}"' for name in item["properties"])
-    first = QUOTE if join is None else FROM
-    if language == "zh":
-        place = (
-            f'"{QUOTE}"是这一段中能证明这一条的原话，一字不改'
-            if join is None
-            else f'"{FROM}"是所依据的编号（1 到 {join}）的列表'
-        )
-        return f'{asked}\n\n以 JSON 作答：{{"items": [...]}}，每条依次含 "{first}" 与 {names}。{place}。请用中文写。'
-    place = (
-        f'"{QUOTE}" are words of the excerpt that show it, unchanged'
-        if join is None
-        else f'"{FROM}" lists the numbers (1 to {join}) that it rests on'
-    )
-    spoken = LANGUAGE_NAMES.get(language, language)
-    return (
-        f'{asked}\n\nAnswer in JSON: {{"items": [...]}}, each with "{first}" and then {names}. {place}. '
-        f"Write in {spoken}."
     )

@@ -386,3 +386,19 @@ def test_anothers_artefacts_are_not_there(desk: Desk, made: Callable[..., int]) 
     artefact = made("timeline", parts=1)
     with pytest.raises(ArtefactNotFound):
         desk.artefact("another", artefact)
+
+
+def test_what_repeats_the_question_is_drawn_again(desk: Desk, machine: Machine, made: Callable[..., int]) -> None:
+    drawn: list[int] = []
+
+    def say(asked: dict[str, Any], prompt: str) -> Any:
+        value = value_of(asked)
+        drawn.append(1)
+        if len(drawn) == 1:
+            value["items"][0]["about"] = "the name as the text writes it"
+        return value
+
+    machine.structured = say
+    artefact = made("characters", parts=1)
+    assert len(drawn) == 2
+    assert all("writes it" not in item["about"] for item in items(desk, artefact))

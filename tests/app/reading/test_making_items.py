@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.reading.making.items import alternating, begun, named, numbered, rested
+from app.reading.making.items import alternating, begun, named, numbered, parroted, rested
 from app.reading.making.template import shipped
 
 WRITTEN = '{"items": [{"quote": "Alice was", "name": "Alice, 7", "wrong": ["a", "b"], "n": 12}, {"from": [1, 2], "name": "B"}]}'
@@ -70,3 +70,15 @@ def test_numbers_and_names_that_no_source_has() -> None:
 )
 def test_a_name_ends_with_its_clause(words: str, name: str) -> None:
     assert named(words) == name
+
+
+def test_an_answer_that_repeats_its_question() -> None:
+    asked = shipped()["characters"].schema({}, texts=["Alice was beginning to get very tired of it."])
+    question = "List the characters in this excerpt: the name as the text writes it, or “friend of”. 以 JSON 作答：每条"
+    for name, about, said in (
+        ("The name as the text writes it", "She is tired.", False),
+        ("Alice", "The name as the text writes it.", True),
+        ("Alice", "friend of", False),
+        ("Alice", "以 JSON 作答：", True),
+    ):
+        assert parroted([{"quote": "Alice", "name": name, "about": about}], question, asked) is said
