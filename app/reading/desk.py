@@ -394,5 +394,8 @@ def _end_of(job: JobRecord, cursor: int) -> EventRecord:
 
 
 def _title(question: str) -> str:
-    line = " ".join(question.split())
+    # a passage that is asked about is quoted in it ("> ..."): one's own words come first
+    own = [line for line in question.split("\n") if not line.lstrip().startswith(">")]
+    quoted = [line.lstrip().removeprefix(">") for line in question.split("\n") if line.lstrip().startswith(">")]
+    line = " ".join(" ".join(own + quoted).split())
     return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"

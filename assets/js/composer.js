@@ -84,7 +84,8 @@
       // nothing is sent before the reader could see what it takes
       if (!planned() && text === undefined) { patient = true; return; }
       if (elsewhere()) { seat.thread = null; Lectern.say("transcript", "clear", null); }
-      if (text === undefined) { field.value = ""; store.write("sessionStorage", "draft", ""); }
+      // kept until the server has it: a page that is loaded again meanwhile still knows it
+      if (text === undefined) field.value = "";
       fit();
       deliver(question, {});
     }
@@ -131,6 +132,7 @@
         sending = null;
       }
       if (live.active && here) {
+        if (sending !== null) store.write("sessionStorage", "draft", field.value);
         sending = null;
         if (job !== live.job) stopping = false;
         job = live.job;

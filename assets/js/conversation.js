@@ -11,6 +11,25 @@
     if (frames) requestAnimationFrame(() => { if (box.scrollHeight - box.scrollTop - box.clientHeight > 1) toEnd(frames - 1); });
   }
 
+  // a passage that was asked about stands in the question as Markdown quotes it: "> ..."
+  const QUOTED = /^\s*>\s?/;
+  function asked(question) {
+    const parts = [];
+    for (const line of question.split("\n")) {
+      const quoted = QUOTED.test(line), text = line.replace(QUOTED, "");
+      if (parts.length && parts.at(-1).quoted === quoted) parts.at(-1).lines.push(text);
+      else parts.push({ quoted, lines: [text] });
+    }
+    if (!parts.some((part) => part.quoted)) return question;
+    return parts.map(({ quoted, lines }) => [quoted, lines.join("\n").trim()]).filter(([, text]) => text)
+      .map(([quoted, text]) => h("span", { class: quoted ? "asked-passage" : "asked-words" }, text));
+  }
+  // as the desk makes a title of it: one's own words first
+  function titled(question) {
+    const lines = question.split("\n");
+    return [...lines.filter((line) => !QUOTED.test(line)), ...lines.filter((line) => QUOTED.test(line)).map((line) => line.replace(QUOTED, ""))].join(" ").replace(/\s+/g, " ").trim();
+  }
+
   // ---- the turns
   Lectern.panel("transcript", (root, send, gradio) => {
     let value = {};
@@ -62,7 +81,7 @@
         turn.html && copied,
         branches(turn)];
       return h("article", { class: "turn", id: `turn-${turn.id}`, aria: { labelledby: `asked-${turn.id}` } },
-        turn.editing ? editor(turn) : h("h2", { class: "question", id: `asked-${turn.id}` }, turn.question),
+        turn.editing ? editor(turn) : h("h2", { class: "question", id: `asked-${turn.id}` }, asked(turn.question)),
         turn.html && answer, told,
         turn.html && Lectern.gaze(turn.reading, turn.gaze, answer),
         !turn.html && !turn.error && !turn.running && h("p", { class: "unanswered" }, t(turn.finish === "stopped" ? "turn.stopped_before" : "turn.none")),
@@ -162,8 +181,7 @@
       root.classList.toggle("blank", blank);
       const title = blank ? t("begin.heading") : value.title || t("threads.untitled");
       // a title that only repeats the first question stands there already
-      const asked = (value.turns || [])[0]?.question || "";
-      heading.hidden = asked.replace(/\s+/g, " ").startsWith(title.replace(/[…\s]+$/, "").replace(/\s+/g, " "));
+      heading.hidden = titled((value.turns || [])[0]?.question || "").startsWith(title.replace(/[…\s]+$/, "").replace(/\s+/g, " "));
       heading.textContent = title;
       books.textContent = blank ? "" : (value.books || []).join(t("list.separator"));
       Lectern.say("bar", "title", title);

@@ -41,9 +41,11 @@
   // t("context.books", {n: 2}): numbers are written as the language writes them
   function t(key, values = {}) {
     const text = lookup(key, values.n) ?? key;
-    return text.replace(/\{(\w+)\}/g, (whole, name) => {
+    // between two Chinese characters stands no space: 1.2 万词元, but 526 词元
+    return text.replace(/\{(\w+)\}( (?=\p{Script=Han}))?/gu, (whole, name, gap = "") => {
       if (!(name in values)) return whole;
-      return typeof values[name] === "number" ? number(values[name]) : String(values[name]);
+      const value = typeof values[name] === "number" ? number(values[name]) : String(values[name]);
+      return /\p{Script=Han}$/u.test(value) ? value : value + gap;
     });
   }
 
@@ -70,7 +72,13 @@
 
   function tokens(count) {
     if (count < 10000) return number(count);
-    return number(count, { notation: "compact", maximumSignificantDigits: 3 });
+    return compact(count);
+  }
+
+  // 1.18M; 118 万, with the space that Chinese puts between a number and a character
+  function compact(count) {
+    const parts = new Intl.NumberFormat(locale(), { notation: "compact", maximumSignificantDigits: 3 }).formatToParts(count);
+    return parts.map(({ type, value }) => (type === "compact" && /^\p{Script=Han}/u.test(value) ? "\u00a0" + value : value)).join("");
   }
 
   function duration(seconds) {
@@ -253,7 +261,7 @@
   systemDark.addEventListener("change", paint);
 
   window.Lectern = {
-    given, store, seat, t, said, known, number, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, ask, download, arrived, welcome,
+    given, store, seat, t, said, known, number, compact, list, tokens, duration, bytes, when, h, icon, button, keyed, mount, say, ask, download, arrived, welcome,
     panel: (name, make) => panels.set(name, make),
     language: () => language,
     setLanguage(name) {

@@ -67,7 +67,7 @@
     // ---- model
     function offer(one) {
       const facts = [
-        t("settings.model_size", { n: Lectern.number(one.parameters, { notation: "compact", maximumSignificantDigits: 3 }) }),
+        t("settings.model_size", { n: Lectern.compact(one.parameters) }),
         t("settings.model_window", { size: Lectern.tokens(one.window) }), t("settings.model_memory", { size: Lectern.bytes(one.memory) }),
         !one.here && t("model.download", { size: Lectern.bytes(one.download) })];
       const fit = one.fits

@@ -111,6 +111,23 @@
     const stack = h("div", { class: "notes" });
     root.append(stack);
     let last = null;
+    // gradio says in English, and with no way to ask it not to, that the server is gone; it tries again every two
+    // seconds and loads the page anew when it comes back
+    function listen() {
+      const wrap = document.querySelector(".toast-wrap");
+      if (!wrap) { requestAnimationFrame(listen); return; }
+      const hear = () => {
+        for (const toast of wrap.querySelectorAll(".toast-item:not([hidden])")) {
+          toast.hidden = true;
+          for (const said of toast.querySelectorAll(".toast-message-text")) {
+            show(/connection/i.test(said.textContent) ? { kind: "error", key: "note.lost", stays: true } : { kind: "error", text: said.textContent });
+          }
+        }
+      };
+      new MutationObserver(hear).observe(wrap, { childList: true, subtree: true });
+      hear();
+    }
+    listen();
     function show(note) {
       const text = Lectern.noteText(note);
       const element = h("div", { class: `note ${note.kind}`, role: note.kind === "error" ? "alert" : "status" },
@@ -119,7 +136,7 @@
       for (const old of stack.children) if (old.textContent === element.textContent) old.remove();
       stack.append(element);
       while (stack.children.length > 4) stack.firstChild.remove();
-      setTimeout(() => element.remove(), note.kind === "error" ? 20000 : 6000);
+      if (!note.stays) setTimeout(() => element.remove(), note.kind === "error" ? 20000 : 6000);
     }
     return {
       show,

@@ -6,15 +6,16 @@
   const opens = () => Boolean(Lectern.reader?.open);
   const open = (place) => Lectern.reader?.open(place.document, { start: place.start, end: place.end });
 
-  function where(place, several) {
+  // [what it is called, where in that]: the first may be cut short, the second tells one place from the next
+  function called(place, several) {
     const said = several && place.title ? [t("title", { title: place.title })] : [];
     if (place.chapter) said.push(place.chapter);
     const length = (Lectern.shelf || []).find((item) => item.id === place.document)?.characters;
-    if (place.page) said.push(t("quote.page", { n: place.page }));
     // several places of a long chapter
-    else if (length) said.push(t("gaze.place", { n: Math.round((100 * place.start) / length) }));
-    return said.join(" · ") || place.title;
+    const at = place.page ? t("quote.page", { n: place.page }) : length ? t("gaze.place", { n: Math.round((100 * place.start) / length) }) : "";
+    return said.length || at ? [said.join(" · "), at] : [place.title, ""];
   }
+  const where = (place, several) => called(place, several).filter(Boolean).join(" · ");
 
   // ---- the strip: one bar a book, darker where it was looked at more
   function strip(book, onpick) {
@@ -45,8 +46,8 @@
   }
 
   function place(one, several, lead) {
-    const text = where(one, several);
-    const inner = [lead, h("span", { class: "gaze-where" }, text)];
+    const [name, at] = called(one, several);
+    const inner = [lead, name && h("span", { class: "gaze-where", title: name }, name), at && h("span", { class: "gaze-at" }, at)];
     return opens() ? h("button", { type: "button", class: "gaze-place", title: t("gaze.open"), onclick: () => open(one) }, inner) : h("span", { class: "gaze-place" }, inner);
   }
 

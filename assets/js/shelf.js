@@ -27,6 +27,7 @@
     let items = [];
     let asking = null; // the book whose removal waits for a yes
     let welcomed = false;
+    let greeting = null; // the welcome book while it was chosen for the reader: what is dropped takes its place
     const fresh = new Set(); // added, and not yet in a list that the server sent
     const there = (id) => fresh.has(id) || items.some((item) => item.id === id);
 
@@ -165,7 +166,7 @@
       if (answer?.twin) twin = answer.twin;
       if (answer?.later) { later = answer.later; fresh.add(later.id); }
       // the first book of an empty choice is chosen: most people ask about what they just dropped
-      if (answer?.id && seat.thread === null && !seat.chosen.length) { fresh.add(answer.id); choose([answer.id]); }
+      if (answer?.id && seat.thread === null && (!seat.chosen.length || (seat.chosen.length === 1 && seat.chosen[0] === greeting))) { fresh.add(answer.id); choose([answer.id]); }
     }
 
     async function fetchAddress(address) {
@@ -212,6 +213,7 @@
 
     // ---- choosing
     function choose(ids) {
+      greeting = null;
       seat.chosen = [...new Set(ids)].filter(there);
       seat.keep();
       draw();
@@ -259,7 +261,7 @@
               size && h("span", { class: "card-size" }, size)),
             h("span", { class: `state ${said.tone}` }, item.state === "read" && icon("check"), h("span", {}, said.text),
               said.more && h("span", { class: "state-more", title: said.hint }, said.more)),
-            (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, [said.chapter, said.speed].filter(Boolean).join(" · ")),
+            (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, said.chapter && h("span", { class: "card-chapter" }, said.chapter), said.speed && h("span", {}, said.speed)),
             item.upto !== null && item.upto !== undefined && h("span", { class: "card-guard" }, icon("eyeoff"), h("span", {}, Lectern.guardText(item.upto / Math.max(1, item.characters)))),
             item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
         (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
@@ -339,7 +341,11 @@
         // a first start: the welcome book is alone on the shelf, and open to questions
         if (value.ready && items.length && !welcomed) {
           welcomed = true;
-          if (items.length === 1 && given.welcome.includes(items[0].sha256) && !seat.chosen.length && seat.thread === null) choose([items[0].id]);
+          const [first] = items;
+          if (items.length === 1 && given.welcome.includes(first.sha256) && seat.thread === null && (!seat.chosen.length || there(seat.chosen[0]))) {
+            if (!seat.chosen.length) choose([first.id]);
+            greeting = first.id;
+          }
         }
         draw();
         Lectern.say("transcript", "shelf");

@@ -316,6 +316,8 @@ def test_every_width_in_both_languages_and_appearances(
         assert not page.locator(".drop-zone").is_visible()
         page.get_by_role("button", name="书架").click()
     page.wait_for_selector(".drop-zone:has-text('添加书籍')")
+    tokens = "n => Lectern.t('shelf.tokens', {size: Lectern.tokens(n), n})"
+    assert [page.evaluate(tokens, n) for n in (526, 11_800)] == ["526 词元", "1.18\u00a0万词元"]
     page.get_by_role("button", name="Show in English").click()
     page.get_by_role("button", name="Light or dark").click()
     page.wait_for_selector(".drop-zone:has-text('Add books')")

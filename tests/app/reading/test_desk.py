@@ -160,6 +160,15 @@ def test_documents_stand_in_the_order_of_their_ids(desk: Desk, book: Book) -> No
     assert desk.thread(OWNER, run.thread_id)[0].document_ids == (one, two)
 
 
+def test_a_title_begins_with_ones_own_words(desk: Desk, book: Book) -> None:
+    for question in (
+        "Explain this passage:\n\n> Down the\n> rabbit hole",
+        "> Down the\n>rabbit hole\n\nExplain this passage:",
+    ):
+        run = desk.ask(OWNER, question, document_ids=[book()])
+        assert desk.thread(OWNER, run.thread_id)[0].title == "Explain this passage: Down the rabbit hole"
+
+
 def test_a_long_question_is_a_short_title(desk: Desk, book: Book) -> None:
     run = desk.ask(OWNER, "Why,\n" + "oh why? " * 50, document_ids=[book()])
     title = desk.thread(OWNER, run.thread_id)[0].title
