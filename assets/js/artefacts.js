@@ -217,7 +217,7 @@
         said.textContent = t(right ? "artefacts.right" : "artefacts.wrong");
         key.open = key.open || right;
       } }, one)));
-      return h("li", {}, h("p", { class: "question" }, item.question), h("ul", {}, choices), said, key);
+      return h("li", {}, h("p", { class: "quiz-question" }, item.question), h("ul", {}, choices), said, key);
     }
     function view() {
       const { items, columns } = shown, names = columns.map((one) => one.name), kind = shown.view;

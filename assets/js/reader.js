@@ -311,7 +311,8 @@
       const act = (glyph, key, run) => button(glyph, t(key), () => { const passage = chosen; hideMenu(); getSelection().removeAllRanges(); if (passage) run(passage); }, { text: t(key), class: "button quiet" });
       menu.replaceChildren(
         h("div", { class: "menu-row" },
-          act("chat", "reader.ask", (passage) => quote(passage, null)), act("bulb", "reader.explain", (passage) => quote(passage, "reader.explain_question")), act("tongue", "reader.translate", (passage) => quote(passage, "reader.translate_question"))),
+          act("chat", "reader.ask", (passage) => quote(passage, null)), act("bulb", "reader.explain", (passage) => quote(passage, "reader.explain_question")), act("tongue", "reader.translate", (passage) => quote(passage, "reader.translate_question")),
+          act("pen", "reader.style", ({ start, end, text }) => Lectern.say("writing", "style", { document: book.document, start, end, text }))),
         h("div", { class: "menu-row" },
           h("span", { class: "colours" }, book.colours.map((colour) => h("button", { type: "button", class: `colour ${colour}`, title: t("reader.colour." + colour), aria: { label: t("reader.highlight", { colour: t("reader.colour." + colour) }) }, onclick: () => mark(colour) }))),
           act("note", "reader.note", (passage) => note(passage)), act("copy", "reader.copy", copy),

@@ -128,6 +128,15 @@
       const found = await call("passage", { text: field.value, documents: draft.documents.length ? draft.documents : seat.chosen });
       if (found.document) { passages.push(found); field.value = ""; draw(); }
     }
+    // one that was selected in the reader: for the draft at hand, the latest one, or a new one
+    async function style(passage) {
+      const id = draft?.id ?? drafts?.[0]?.id;
+      show(id ? await call("look_in", { id }) : await call("begin", { title: "", documents: seat.chosen.length ? seat.chosen : [passage.document] }));
+      if (!draft) return;
+      task = "style";
+      if (!passages.some((one) => one.document === passage.document && one.start === passage.start && one.end === passage.end)) passages.push(passage);
+      draw();
+    }
     function drawTask() {
       const what = now();
       if (!what) return null;
@@ -256,6 +265,6 @@
     }
     drawList();
     Lectern.arrived.then(look);
-    return { relabel() { drawList(); tell(told); if (draft && box.open) draw(); }, update() {}, open };
+    return { relabel() { drawList(); tell(told); if (draft && box.open) draw(); }, update() {}, open, style };
   });
 })();

@@ -25,7 +25,8 @@ from app.commands.common import local_engines
 from app.library.store import Library
 from app.reading.desk import ENDED, Desk
 from app.reading.folding import bare
-from app.reading.making.template import Template, shipped
+from app.reading.making.template import Template
+from app.reading.making.template_file import shipped
 from app.reading.runner import Runner
 from app.settings import Settings
 from tests.bench import rows

@@ -13,6 +13,7 @@ from app.library.values import clean
 from app.reading.folding import bare
 from app.reading.making import items as making
 from app.reading.making import template as templates
+from app.reading.making import template_file
 from app.reading.making.comparing import compared
 from app.reading.making.current import Behind, behind, looked_at
 from app.reading.making.errors import (
@@ -86,27 +87,27 @@ class Making:
 
     def templates(self, owner: str) -> list[Template]:
         """Lectern's own and then this person's. One of theirs that a newer Lectern finds a mistake in is left out."""
-        found = list(templates.shipped().values())
+        found = list(template_file.shipped().values())
         for source in self.artefacts.templates(self.owner_id(owner)).values():
             try:
-                found.append(templates.read(source, own=True))
+                found.append(template_file.read(source, own=True))
             except TemplateInvalid:
                 continue
         return found
 
     def template(self, owner: str, id: str) -> Template:
         """Raises TemplateNotFound, TemplateInvalid."""
-        if id in templates.shipped():
-            return templates.shipped()[id]
+        if id in template_file.shipped():
+            return template_file.shipped()[id]
         own = self.artefacts.templates(self.owner_id(owner))
         if id not in own:
             raise TemplateNotFound(id)
-        return templates.read(own[id], own=True)
+        return template_file.read(own[id], own=True)
 
     def save_template(self, owner: str, source: Any) -> Template:
         """Keep a template of one's own, over an earlier one of its id. Raises TemplateInvalid, TemplateTaken."""
-        template = templates.read(source, own=True)
-        if template.id in templates.shipped():
+        template = template_file.read(source, own=True)
+        if template.id in template_file.shipped():
             raise TemplateTaken(template.id)
         self.artefacts.save_template(self.owner_id(owner), template.id, template.source)
         return template
@@ -117,7 +118,7 @@ class Making:
         return self.save_template(owner, source)
 
     def remove_template(self, owner: str, id: str) -> None:
-        if id in templates.shipped():
+        if id in template_file.shipped():
             raise TemplateTaken(id)
         self.artefacts.remove_template(self.owner_id(owner), id)
 
@@ -243,7 +244,7 @@ class Making:
             versions = self.artefacts.versions(artefact_id)
             version = self.artefacts.numbered(artefact_id, artefact.version if number is None else number)
             steps = self.artefacts.steps(version.id)
-        template = templates.read(version.source, own=True)
+        template = template_file.read(version.source, own=True)
         content, writing = version.content, []
         if version.state == "making" and steps:
             content = making.assembled(template, steps)

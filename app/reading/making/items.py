@@ -27,12 +27,18 @@ ALSO_LIMIT = 4
 NOTHING = "–"
 # behind a word or a comma a capital begins a name
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
-# characters of an answer that is not by chance part of its question
+_ENDS = ".!?。！？"
+# of its longest length: a text of so much was cut
+NEARLY = 0.85
+_MARKS = " .!?:;。．！？：；"
+# characters of an answer that is not by chance part of what was said to the model
 PARROTED, PARROTED_WIDE = 16, 6
 # words of a name that is more than one
 LONG_NAME = 4
 _CLAUSE = re.compile(r"[,;:!?，；：！？。．、]|(?<=[a-z]{4})\.(?=\s)|--|—")
 _WHOSE = re.compile(r"['’]s(?= )")
+# what stands under a figure says what it shows
+_CAPTION = re.compile(r"\s*[.:：．]\s*(\S.*)", re.DOTALL)
 _NUMBERS = re.compile(r"(?<![^\W\d_])\d+(?:[.,]\d+)*\s?%?")
 
 
@@ -45,26 +51,64 @@ def parsed(written: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     fault = schema.fault(schema.parse(asked), value)
     if fault is not None:
         raise StepFailed(f"the answer has another structure ({fault})")
-    kept, seen = [], set()
+    kept, seen, free = [], set(), _free(asked)
     for item in value["items"]:
         words = [text for name, text in item.items() if isinstance(text, str) and name not in (QUOTE, FROM)]
         mark = json.dumps({name: one for name, one in item.items() if name not in (QUOTE, FROM)}, sort_keys=True)
         if any(text.strip() in ("", schema.CUT) for text in words) or mark in seen:
             continue
         seen.add(mark)
-        kept.append({name: one.strip() if isinstance(one, str) else one for name, one in item.items()})
+        kept.append({name: _plain(item, name, one, free.get(name)) for name, one in item.items()})
     if not kept:
         raise StepFailed("nothing was written before its length ran out")
     return kept
 
 
-def parroted(items: Sequence[Mapping[str, Any]], question: str, asked: Mapping[str, Any]) -> bool:
-    """Whether one of them, where it is free to write, says what was asked instead of an answer."""
+def _free(asked: Mapping[str, Any]) -> dict[str, int | None]:
+    """The properties in which a model writes what it likes, and how much of it."""
     known = asked["properties"]["items"]["items"]["properties"]
-    free = [name for name, one in known.items() if one.get("type") == "string" and not one.get("quoted")]
-    said = (bare(str(item.get(name, ""))).text for item in items for name in free)
-    folded = bare(question).text
-    return any(
+    return {
+        n: one.get("maxLength") for n, one in known.items() if one.get("type") == "string" and not one.get("quoted")
+    }
+
+
+def _plain(item: Mapping[str, Any], name: str, value: Any, most: int | None) -> Any:
+    """Without spaces around it, and without a sentence that was cut; a list without what it says twice, a quiz's wrong
+    answers without the right one."""
+    if isinstance(value, str):
+        return ended(value.strip(), most)
+    if not isinstance(value, list) or name == FROM:
+        return value
+    taken = {bare(str(item.get("answer", ""))).text} if name == "wrong" else set()
+    kept = []
+    for one in value:
+        words = bare(str(one)).text
+        if words not in taken:
+            taken.add(words)
+            kept.append(one.strip() if isinstance(one, str) else one)
+    return kept or value[:1]
+
+
+def ended(text: str, most: int | None) -> str:
+    """A text that filled its length, up to the last end of a sentence, or of a clause, in its second half."""
+    if most is None or len(text) < NEARLY * most or text[-1:] in _ENDS:
+        return text
+    for marks, kept in ((_ENDS, 1), (",;:，；：、", 0)):
+        at = max(text.rfind(mark + ("" if ord(mark) >= 0x2E80 else " ")) for mark in marks)
+        if at >= len(text) // 2:
+            return text[: at + kept]
+    return text
+
+
+def is_poor(items: Sequence[Mapping[str, Any]], told: str, asked: Mapping[str, Any]) -> bool:
+    """Whether they are fewer than was asked for, or one of them, where it is free to write, says what it was told."""
+    known = asked["properties"]["items"]
+    free = [
+        n for n, one in known["items"]["properties"].items() if one.get("type") == "string" and not one.get("quoted")
+    ]
+    said = (bare(str(item.get(name, "")).strip(_MARKS)).text for item in items for name in free)
+    folded = bare(told).text
+    return len(items) < known.get("minItems", 1) or any(
         len(one) >= (PARROTED_WIDE if ord(one[0]) >= 0x2E80 else PARROTED) and one in folded for one in said if one
     )
 
@@ -143,11 +187,20 @@ def collected(template: Template, items: Sequence[dict[str, Any]], window: Windo
     """The items, and one for everything in the window that the template collects and none of them names."""
     if template.collect is None or template.only is None:
         return list(items)
-    made = list(items)
+    made = []
+    for item in items:
+        # named with words that were taken along
+        said = re.match(template.only, str(item.get(template.collect, "")))
+        made.append({**item, template.collect: said[0].strip()} if said else item)
     for number in range(len(window.units)):
         place = _place(window, number, text)
         for found in dict.fromkeys(match[0].strip() for match in re.finditer(template.only, place["text"])):
             rest = {name: NOTHING for name in template.last["properties"]}
+            caption = _CAPTION.match(place["text"][len(found) :]) if place["text"].startswith(found) else None
+            for name, one in template.last["properties"].items() if caption else ():
+                if name != template.collect and one.get("type") == "string":
+                    rest[name] = " ".join(caption[1].split())[: one.get("maxLength", 200)]
+                    break
             made.append({**rest, template.collect: found, "evidence": [{**place, "quote": found}]})
     return made
 

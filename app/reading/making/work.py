@@ -18,7 +18,7 @@ from app.library.records import DocumentRecord, JobRecord
 from app.library.values import to_json
 from app.reading import prompt as prompts
 from app.reading.making import items as making
-from app.reading.making import template as templates
+from app.reading.making import template_file
 from app.reading.making.errors import NothingToMake, StepFailed
 from app.reading.making.question import question
 from app.reading.making.template import Template
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 SMALL_TOKENS = 3072
 # of the trained window of a larger one: the rest is for the question and the answer
 SHARE = 0.75
-# of an answer that repeats what was asked
+# of an answer that repeats what was asked, or itself
 DRAWS = 3
 # an engine that fails so often in a row is not asked again
 FAILURES = 3
@@ -63,7 +63,7 @@ class _Maker:
     def __init__(self, desk: Desk, job: JobRecord, version: VersionRecord, telling: Telling, orders: Orders) -> None:
         self._desk, self._job, self._version, self._telling, self._orders = desk, job, version, telling, orders
         self._store = desk.artefacts
-        self._template = templates.read(version.source, own=True)
+        self._template = template_file.read(version.source, own=True)
         self._choices = version.choices
         self._language = str(version.choices["language"])
         self._engine: Engine | None = None
@@ -240,9 +240,8 @@ class _Maker:
             if done.finish == "stopped":
                 return done, []
             items = making.parsed(written, asked)
-            if not making.parroted(items, question_text, asked):
+            if not making.is_poor(items, f"{prompts.SYSTEM} {question_text}", asked):
                 break
-            # its reader sees no answer in its own question
             self._telling.restarted()
         return done, items
 

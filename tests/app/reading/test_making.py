@@ -28,7 +28,7 @@ from app.reading.making.errors import (
 )
 from app.reading.making.export import as_json, export, filename, formats
 from app.reading.making.rows import Places
-from app.reading.making.template import shipped
+from app.reading.making.template_file import shipped
 from app.reading.runner import Runner
 from engine.errors import NumericalFailure, SchemaTooLong
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from app.reading.making.items import alternating, begun, named, numbered, parroted, rested
-from app.reading.making.template import shipped
+from app.reading.making.items import alternating, begun, ended, is_poor, named, numbered, parsed, rested
+from app.reading.making.template_file import shipped
 
 WRITTEN = '{"items": [{"quote": "Alice was", "name": "Alice, 7", "wrong": ["a", "b"], "n": 12}, {"from": [1, 2], "name": "B"}]}'
 
@@ -81,4 +82,29 @@ def test_an_answer_that_repeats_its_question() -> None:
         ("Alice", "friend of", False),
         ("Alice", "以 JSON 作答：", True),
     ):
-        assert parroted([{"quote": "Alice", "name": name, "about": about}], question, asked) is said
+        assert is_poor([{"quote": "Alice", "name": name, "about": about}], question, asked) is said
+    assert is_poor([], question, asked)
+
+
+def test_a_list_says_nothing_twice() -> None:
+    asked = shipped()["quiz"].schema({}, texts=["Alice was beginning to get very tired of it."])
+    item = {"quote": "Alice was beginning", "question": "Who?", "answer": "Alice", "wrong": ["Bob", "alice", "“Bob”"]}
+    for wrong, kept in ((item["wrong"], ["Bob"]), (["Alice"] * 3, ["Alice"])):
+        (found,) = parsed(json.dumps({"items": [item | {"wrong": wrong}]}), asked)
+        assert found["wrong"] == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "kept"),
+    [
+        ("It ensures that all is well. This importance is not,", 56, "It ensures that all is well."),
+        ("The Importance of Consistency in Design: A", 48, "The Importance of Consistency in Design"),
+        ("The Importance of Consistency in Design: A", 480, "The Importance of Consistency in Design: A"),
+        ("A whole sentence, which just fits.", 34, "A whole sentence, which just fits."),
+        ("No mark stands in this one at all", 33, "No mark stands in this one at all"),
+        ("黛玉进了贾府的大门。众人都来见，而", 17, "黛玉进了贾府的大门。"),
+        ("众人都来见她，而且", 9, "众人都来见她"),
+    ],
+)
+def test_a_text_that_was_cut_ends_with_a_sentence(text: str, most: int, kept: str) -> None:
+    assert ended(text, most) == kept

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.reading.making.errors import InputInvalid, TemplateInvalid
-from app.reading.making.template import FOLDER, GROUPS, read, shipped
+from app.reading.making.template import GROUPS
+from app.reading.making.template_file import FOLDER, read, shipped
 from engine import ending, schema
 
 WANTED = {
