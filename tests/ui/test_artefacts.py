@@ -142,3 +142,40 @@ def test_an_artefact_in_the_browser(
         assert watch.faults == []
     finally:
         server.stop()
+
+
+@pytest.mark.browser
+def test_made_again_when_chapters_are_added(
+    tmp_path: Path, visit: Callable[..., tuple[Any, Watch]], shoot: Callable[[Any, str], None]
+) -> None:
+    earlier, later = tmp_path / "tale-3.txt", tmp_path / "tale-5.txt"
+    earlier.write_text(tale(chapters=3), encoding="utf-8")
+    later.write_text(tale(chapters=5), encoding="utf-8")
+    server = Server(home=tmp_path / "home", plain=True)
+    server.start()
+    try:
+        page, watch = visit(server)
+        page.set_input_files("#add-books", str(earlier))
+        until(lambda: page.evaluate("Lectern.seat.chosen.length") == 1, "the book is chosen", 60)
+        page.click("[data-panel=artefacts] .panel-head button")
+        page.click("button[data-template=summary-chapters]")
+        page.click(".artefact-form button[type=submit]")
+        page.wait_for_selector(".artefact-tools [data-do=again]")
+        page.keyboard.press("Escape")
+        # the later state takes the place of the earlier one
+        page.set_input_files("#add-books", str(later))
+        page.click(".undo.twin [data-focus=renew]")
+        page.wait_for_selector(".artefact-row .state.behind")
+        assert page.locator(".cards .card").count() == 1
+        page.click(".artefact-row")
+        page.wait_for_selector(".artefact-behind li")
+        shoot(page, "artefact-behind")
+        page.click("[data-do=renew]")
+        page.wait_for_selector("select.compare")
+        page.wait_for_selector(".artefact-tools [data-do=again]")
+        assert page.locator(".artefact-behind").count() == 0
+        page.select_option("select.compare", index=1)
+        page.wait_for_selector(".artefact-compare ins")
+        assert watch.faults == []
+    finally:
+        server.stop()

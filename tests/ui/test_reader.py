@@ -233,6 +233,13 @@ def test_a_book_is_read_marked_and_guarded(serve: Any, visit: Any, tmp_path: Pat
     page.locator(".reader-menu").get_by_role("button", name="Ask").click()
     assert page.input_value("#question").startswith("> fog from the north")
 
+    # and one into a draft, for its style
+    passage(page, "fog from the north")
+    page.locator(".reader-menu").get_by_role("button", name="Take its style").click()
+    page.wait_for_selector("dialog.draft[open] .draft-passage:has-text('fog from the north')")
+    assert page.input_value(".draft-task") == "style"
+    page.locator("dialog.draft").get_by_role("button", name="Close").click()
+
     # the place is kept, for another day
     place = page.evaluate("Lectern.reader.flow.position()")
     page.locator(".reader-bar").get_by_role("button", name="Close the book").click()
