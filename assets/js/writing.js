@@ -9,6 +9,7 @@
 
   Lectern.panel("writing", (root, send, gradio) => {
     let drafts = null, tasks = [], draft = null, task = "continue", job = null, live = "", picked = new Set(), passages = [], saving = null, unsaved = false, sure = false, busy = false, folded = null, count = 2;
+    const wishes = {}; // by task: what was asked for last
     const heading = h("h2", { id: "drafts-heading" });
     const fresh = h("span", {});
     const list = h("ul", { class: "artefact-list", aria: { labelledby: "drafts-heading" } });
@@ -61,7 +62,7 @@
       // what this browser could not hand over before it was closed
       const held = store.read("localStorage", "draft." + draft.id);
       if (!again && held && held.text !== draft.text && held.base === draft.revision) { draft.text = held.text; unsaved = true; later(); }
-      if (!again) { picked = new Set(); passages = []; live = ""; folded = answer.options.at(-1)?.job ?? null; }
+      if (!again) { for (const name of Object.keys(wishes)) delete wishes[name]; picked = new Set(); passages = []; live = ""; folded = answer.options.at(-1)?.job ?? null; }
       if (area.value !== draft.text) area.value = draft.text;
       if (draft.job && job !== draft.job) { job = draft.job; follow(); }
       draw();
@@ -91,7 +92,9 @@
     function mark() {
       const chosen = area.selectionEnd > area.selectionStart;
       const line = side.querySelector(".draft-where");
-      if (line) line.textContent = chosen ? t("writing.selected", { n: points(area.value.slice(area.selectionStart, area.selectionEnd), 1e9) }) : t("writing.at_cursor");
+      // a text field that is left shows no selection
+      const words = area.value.slice(area.selectionStart, area.selectionEnd).trim(), short = words.length > 90 ? `${words.slice(0, 50)} … ${words.slice(-30)}` : words;
+      if (line) line.replaceChildren(...(chosen ? [t("writing.selected", { n: points(words, 1e9) }), " ", h("q", {}, short)] : [t("writing.at_cursor")]));
       const go = side.querySelector("[data-do=write]");
       if (go) go.disabled = busy || job !== null || (now()?.needs === "selection" && !chosen);
     }
@@ -147,7 +150,7 @@
       const small = Lectern.modelNow?.();
       return h("section", { class: "draft-ask" }, h("div", { class: "draft-row" }, chooser,
         !what.lists && h("select", { class: "order-box draft-versions", aria: { label: t("writing.versions") }, onchange: (event) => { count = Number(event.target.value); } }, [1, 2, 3, 4].map((n) => h("option", { value: n, selected: n === count }, t("writing.version_count", { n }))))),
-      what.wish && h("input", { class: "text-box draft-wish", placeholder: words(what.wish), aria: { label: words(what.wish) } }),
+      what.wish && h("input", { class: "text-box draft-wish", value: wishes[task] || "", oninput: (event) => { wishes[task] = event.target.value; }, placeholder: words(what.wish), aria: { label: words(what.wish) } }),
       what.needs === "passages" && [h("ul", {}, passages.map((one, n) => h("li", { class: "fine draft-passage" }, one.text.slice(0, 120), button("close", t("artefacts.drop_item"), () => { passages.splice(n, 1); draw(); })))), h("div", { class: "draft-row" }, find, button("plus", t("writing.add_passage"), () => addPassage(find)))],
       h("p", { class: "fine draft-where" }),
       h("div", { class: "draft-row" }, h("button", { type: "button", class: "button primary", data: { do: "write" }, onclick: () => write() }, t("writing.write")),
@@ -183,9 +186,8 @@
         area.setSelectionRange(place + 2, place + 2);
       } else area.setSelectionRange(area.value.length, area.value.length);
       task = next;
+      wishes[task] = wish;
       draw();
-      const field = side.querySelector(".draft-wish");
-      if (field) field.value = wish;
       write();
     }
     const NEXT = { outline: "chapter", chapter: "scene" };

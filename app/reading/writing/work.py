@@ -6,6 +6,7 @@ tokens, what is known (style, bible, passages) and asked. So a continuation begi
 
 from __future__ import annotations
 
+import re
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from app.library.drafts import DraftRecord
 from app.library.records import JobRecord
 from app.library.values import to_json
 from app.reading import prompt as prompts
+from app.reading.folding import bare
 from app.reading.making.items import parsed
 from app.reading.making.template import AT
 from app.reading.work import Ended, Orders, Telling, engine_of, told
@@ -29,6 +31,16 @@ SHARE = 0.6
 STEP_TOKENS = 4 * PAGE_TOKENS
 # at a draft's end: they are others when it goes on, since a full stop and the line after it may be one token
 OPEN_TOKENS = 3
+# of what says nothing new
+DRAWS = 3
+LEAST_OLD = 24
+_LABEL = re.compile(
+    r"\A\s*(?:(?:the |this |new |a )*(?:passage|continuation|version|dialogue|scene|description)"
+    r"|(?:这一段|新的?段落|续文|改写|对话|描写))\s*[:：]\s*",
+    re.IGNORECASE,
+)
+# some words, or characters of a script without spaces, again and again
+_CIRCLE = re.compile(r"((?:\b\S+\s+){1,8}?)\1{3,}|([^\x00-\u2e7f]{1,12}?)\2{5,}")
 # chapters of an outline, scenes of a chapter
 HEADINGS = {"outline": "#", "chapter": "##"}
 
@@ -46,12 +58,30 @@ def write(desk: Desk, job: JobRecord, telling: Telling, orders: Orders) -> Ended
     for number in range(written, int(said["versions"])):
         orders.check()
         telling.step({"draft": draft.id, "version": number + 1, "of": said["versions"], "task": what.id})
-        done, text = _one(desk, engine, draft, what, said, number, telling, job.owner_id)
-        if done.finish == "stopped":
-            return Ended.of(done)
+        for draw in range(DRAWS):
+            done, text = _one(desk, engine, draft, what, said, number, draw, telling, job.owner_id)
+            if done.finish == "stopped":
+                return Ended.of(done)
+            text = text if said.get("schema") else tidied(text)
+            if not _is_old(text, draft, what, said):
+                break
+            telling.restarted()
         ended = Ended.of(done)
         _keep(desk, draft, job, what, text)
     return ended or Ended(state="done", finish="stop")
+
+
+def tidied(text: str) -> str:
+    """Without the words that a small model puts before what it was asked for, and without its circles."""
+    return _CIRCLE.sub(lambda found: found[1] or found[2], _LABEL.sub("", text, count=1))
+
+
+def _is_old(text: str, draft: DraftRecord, what: Task, said: dict[str, Any]) -> bool:
+    """Whether nothing is new in what was written for a passage, or behind it."""
+    old, new = draft.text[: said["end"]], bare(text).text
+    if what.needs == "selection":
+        return new == bare(old[said["start"] :]).text
+    return what.id == "continue" and len(new) >= LEAST_OLD and new in bare(old).text
 
 
 def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str) -> None:
@@ -104,6 +134,7 @@ def _one(
     what: Task,
     said: dict[str, Any],
     number: int,
+    draw: int,
     telling: Telling,
     owner_id: int,
 ) -> tuple[Done, str]:
@@ -112,7 +143,7 @@ def _one(
         temperature=0.3 if said.get("schema") else 0.8,
         repetition_penalty=1.1,
         max_tokens=int(said["tokens"]),
-        seed=1000 * int(said.get("seed", 0)) + number,
+        seed=1000 * int(said.get("seed", 0)) + number + 100 * draw,
         schema=to_json(said["schema"]) if said.get("schema") else None,
     )
     segments = [prompts.opening_segment(frame)]

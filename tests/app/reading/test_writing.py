@@ -21,6 +21,7 @@ from app.reading.writing.errors import (
     VersionNotFound,
 )
 from app.reading.writing.tasks import tasks
+from app.reading.writing.work import tidied
 from engine import schema
 
 from .conftest import OWNER, Machine, until
@@ -202,3 +203,32 @@ def test_bad_input(desk: Desk, draft: int) -> None:
     with pytest.raises(DraftNotFound):
         desk.draft(OWNER, draft)
     assert json.dumps([one.id for one in desk.all_drafts(OWNER)])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("The passage:\nThe boat came.", "The boat came."),
+        ("这一段：船来了。", "船来了。"),
+        ("The scene was set: a boat.", "The scene was set: a boat."),
+        ("He was late, and now even even even even even even so.", "He was late, and now even so."),
+        ("She looked at it. She looked at it. She looked at it. She looked at it. She went.", "She looked at it. She went."),
+        ("他笑着笑着笑着笑着笑着笑着笑着走了。", "他笑着走了。"),
+        ("No, no, no.", "No, no, no."),
+    ],
+)  # fmt: skip
+def test_what_a_small_model_adds_is_left_out(text: str, kept: str) -> None:
+    assert tidied(text) == kept
+
+
+def test_a_passage_that_comes_back_unchanged_is_drawn_again(
+    desk: Desk, done: Callable[..., list[Any]], draft: int, machine: Machine
+) -> None:
+    machine.words = ["Tobias Wren ", "lit the lamp at dusk."]
+    (option,) = done(draft, "rewrite", start=0, end=33)
+    # three times the same: then it is what there is
+    assert option.text == TEXT[:33]
+    assert len(machine.prompts) == 3
+    machine.words = ["At dusk ", "the lamp was lit."]
+    (option,) = done(draft, "rewrite", start=0, end=33)
+    assert option.text == "At dusk the lamp was lit." and len(machine.prompts) == 4
