@@ -125,7 +125,12 @@
       if (!(await flush())) return;
       picked = new Set();
       const answer = await call("choose", { option: one.id });
-      if (answer.id) { area.value = answer.text; show(answer); }
+      if (!answer.id) return;
+      area.value = answer.text;
+      show(answer);
+      // where it stands now
+      const at = area.value.indexOf(one.text.trim());
+      if (at >= 0) reveal(at, at + one.text.trim().length);
     }
     async function addPassage(field) {
       const found = await call("passage", { text: field.value, documents: draft.documents.length ? draft.documents : seat.chosen });
@@ -165,9 +170,13 @@
         if (from < 0) { Lectern.say("notes", "show", { kind: "info", key: "note.place_changed" }); return; }
         to = from + place.text.length;
       }
+      reveal(from, to);
+    }
+    function reveal(from, to) {
       area.focus();
       area.setSelectionRange(from, to);
       area.scrollTop = Math.max(0, (from / Math.max(1, area.value.length)) * area.scrollHeight - area.clientHeight / 3);
+      mark();
     }
     function known(one) {
       if (!one) return null;
@@ -192,9 +201,9 @@
     }
     const NEXT = { outline: "chapter", chapter: "scene" };
     function item(one, of) {
-      const rest = Object.entries(one).filter(([name]) => !["place", "known", "source"].includes(name)).map(([, value]) => value).join(" — ");
+      const rest = Object.entries(one).filter(([name]) => !["place", "known", "source"].includes(name)).map(([, value]) => value);
       const next = NEXT[of];
-      return h("li", {}, rest, " ", one.place && h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")), " ", known(one.known),
+      return h("li", {}, rest.length > 1 ? h("strong", {}, rest.shift()) : rest.shift(), rest.length > 0 && " — " + rest.join(" — "), " ", one.place && h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")), " ", known(one.known),
         next && h("button", { type: "button", class: "place", data: { do: next }, onclick: () => goOn(next, one) }, t("writing.next." + next)));
     }
     const optionBox = h("div", { class: "draft-options" });

@@ -183,14 +183,12 @@ class WritingDesk:
                 raise RangeChanged()
             added = option.text
             if start == end and start > 0:
-                # two paragraphs, or a sentence that goes on
-                added = ("" if text[start - 1].isspace() or added[:1].isspace() else " ") + added
-                if (
-                    text[:start].rstrip().endswith((".", "!", "?", "”", '"'))
-                    and text[start - 1] != "\n"
-                    and "\n" in added
-                ):
+                # a sentence that goes on, or another paragraph: everything but a continuation is one
+                sentence = text[:start].rstrip().endswith((*'.!?”"。！？',))
+                if text[start - 1] != "\n" and sentence and ("\n" in added or option.task not in ("continue", "merge")):
                     added = "\n\n" + added.lstrip()
+                elif draft.language != "zh" and not (text[start - 1].isspace() or added[:1].isspace()):
+                    added = " " + added
             self.drafts.save(owner_id, draft_id, text, why=f"before {option.task}")
             made = self.drafts.save(owner_id, draft_id, text[:start] + added + text[end:], why=option.task)
             self.drafts.mark_chosen(option.id)

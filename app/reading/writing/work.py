@@ -78,10 +78,12 @@ def tidied(text: str) -> str:
 
 def _is_old(text: str, draft: DraftRecord, what: Task, said: dict[str, Any]) -> bool:
     """Whether nothing is new in what was written for a passage, or behind it."""
+    if said.get("schema"):
+        return False
     old, new = draft.text[: said["end"]], bare(text).text
     if what.needs == "selection":
         return new == bare(old[said["start"] :]).text
-    return what.id == "continue" and len(new) >= LEAST_OLD and new in bare(old).text
+    return what.needs == "nothing" and len(new) >= LEAST_OLD and new in bare(old).text
 
 
 def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str) -> None:
