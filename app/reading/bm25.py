@@ -15,7 +15,7 @@ from app.reading.folding import WIDE
 
 K1, B = 1.2, 0.75
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_NO_WORD = re.compile(
+NO_WORD = re.compile(
     "an?|and|are|as|at|be|been|but|by|can|could|did|do|does|for|from|had|has|have|he|her|him|his|how|i|in|into|is|its?|"
     "me|my|of|on|or|our|says?|said|she|so|tell|that|the|their|them|then|there|these|they|this|those|to|us|was|we|were|"
     "what|when|where|which|who|whom|whose|why|will|with|would|you|your|please"
@@ -70,7 +70,7 @@ def asked(question: str) -> list[str]:
     folded = question.casefold()
     if any(ord(character) >= WIDE for character in folded):
         folded = _NO_PAIR.sub(" ", folded)
-    words = " ".join(word for word in folded.split() if not _NO_WORD.fullmatch(word.strip(_MARKS)))
+    words = " ".join(word for word in folded.split() if not NO_WORD.fullmatch(word.strip(_MARKS)))
     return list(terms(words))
 
 

@@ -94,7 +94,7 @@
       const line = side.querySelector(".draft-where");
       // a text field that is left shows no selection
       const words = area.value.slice(area.selectionStart, area.selectionEnd).trim(), short = words.length > 90 ? `${words.slice(0, 50)} … ${words.slice(-30)}` : words;
-      if (line) line.replaceChildren(...(chosen ? [t("writing.selected", { n: points(words, 1e9) }), " ", h("q", {}, short)] : [t("writing.at_cursor")]));
+      if (line) line.replaceChildren(...(chosen ? [t("writing.selected", { n: points(words, 1e9) }), " ", h("q", {}, short)] : now()?.needs === "passages" ? [] : [t(["bible", "check"].includes(task) ? "writing.whole" : "writing.at_cursor")]));
       const go = side.querySelector("[data-do=write]");
       if (go) go.disabled = busy || job !== null || (now()?.needs === "selection" && !chosen);
     }
@@ -156,7 +156,7 @@
       return h("section", { class: "draft-ask" }, h("div", { class: "draft-row" }, chooser,
         !what.lists && h("select", { class: "order-box draft-versions", aria: { label: t("writing.versions") }, onchange: (event) => { count = Number(event.target.value); } }, [1, 2, 3, 4].map((n) => h("option", { value: n, selected: n === count }, t("writing.version_count", { n }))))),
       what.wish && h("input", { class: "text-box draft-wish", value: wishes[task] || "", oninput: (event) => { wishes[task] = event.target.value; }, placeholder: words(what.wish), aria: { label: words(what.wish) } }),
-      what.needs === "passages" && [h("ul", {}, passages.map((one, n) => h("li", { class: "fine draft-passage" }, one.text.slice(0, 120), button("close", t("artefacts.drop_item"), () => { passages.splice(n, 1); draw(); })))), h("div", { class: "draft-row" }, find, button("plus", t("writing.add_passage"), () => addPassage(find)))],
+      what.needs === "passages" && [h("ul", {}, passages.map((one, n) => h("li", { class: "fine draft-passage" }, one.text.length > 120 ? one.text.slice(0, 120) + "…" : one.text, button("close", t("artefacts.drop_item"), () => { passages.splice(n, 1); draw(); })))), h("div", { class: "draft-row" }, find, button("plus", t("writing.add_passage"), () => addPassage(find)))],
       h("p", { class: "fine draft-where" }),
       h("div", { class: "draft-row" }, h("button", { type: "button", class: "button primary", data: { do: "write" }, onclick: () => write() }, t("writing.write")),
         job !== null && button("stop", t("artefacts.stop"), () => follow(true), { text: t("artefacts.stop") })),
@@ -238,7 +238,7 @@
         h("input", { class: "text-box wide", value: one.fact, aria: { label: t("writing.fact") }, onchange: (event) => { one.fact = event.target.value; change({ bible: draft.bible }); } }),
         one.place ? h("button", { type: "button", class: "place", title: one.place.text, onclick: () => goto(one.place) }, t("writing.in_draft")) : h("span", {}),
         button("close", t("artefacts.drop_item"), () => change({ bible: draft.bible.filter((_, at) => at !== n) }))));
-      const style = h("textarea", { class: "text-box", rows: 3, aria: { label: t("writing.style") }, placeholder: t("writing.style_hint"), onchange: () => change({ style: style.value }) });
+      const style = h("textarea", { class: "text-box", rows: 5, aria: { label: t("writing.style") }, placeholder: t("writing.style_hint"), onchange: () => change({ style: style.value }) });
       style.value = draft.style;
       return h("details", { class: "draft-known", open: store.read("localStorage", "bible") === true, ontoggle: (event) => store.write("localStorage", "bible", event.target.open) }, h("summary", {}, t("writing.bible", { n: draft.bible.length })), h("h3", {}, t("writing.style")), style, h("h3", {}, t("writing.settled")), h("ul", {}, rows),
         button("plus", t("writing.add_entry"), () => { draft.bible.push({ kind: "person", name: "", fact: "" }); drawSide(); }, { text: t("writing.add_entry") }));

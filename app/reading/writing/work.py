@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from app.errors import DocumentNotFound
 from app.library.drafts import DraftRecord
 from app.library.records import JobRecord
 from app.library.values import to_json
@@ -17,7 +19,9 @@ from app.reading import prompt as prompts
 from app.reading.folding import bare
 from app.reading.making.items import parsed
 from app.reading.making.template import AT
+from app.reading.making.units import units
 from app.reading.work import Ended, Orders, Telling, engine_of, told
+from app.reading.writing.differences import differences
 from app.reading.writing.errors import NothingWritten
 from app.reading.writing.tasks import Task, task
 from engine.protocol import PAGE_TOKENS, Delta, Done, Engine, Prompt, Sampling, Segment
@@ -91,6 +95,8 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
     items: list[dict[str, Any]] = []
     if said.get("schema"):
         items = [_resolved(one, said) for one in parsed(text, said["schema"])] if _has_items(text) else []
+        if what.id == "check":
+            items = [*compared(desk, draft, said), *items]
         text = _listed(what, items)
     elif not text.strip():
         raise NothingWritten("the model ended at once")
@@ -101,6 +107,32 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
         known = {(one["kind"], one["name"], one["fact"]) for one in draft.bible}
         fresh = [one for one in items if (one["kind"], one["name"], one["fact"]) not in known]
         desk.drafts.change(job.owner_id, draft.id, bible=[*draft.bible, *fresh])
+
+
+def compared(desk: Desk, draft: DraftRecord, said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where words of the draft's sentences differ from the bible's, or from those of the books beside it, as far as
+    their owner has read them."""
+    shown = said.get("shown") or []
+    known: list[dict[str, Any]] = [one for one in said.get("known") or [] if "bible" in one]
+    documents = []
+    for id in draft.document_ids:
+        with suppress(DocumentNotFound):
+            documents.append(desk.library.document(draft.owner_id, id))
+    guards = desk.allowed(draft.owner_id, documents) if documents else {}
+    for document in documents:
+        text = desk.library.text(document.text_sha256)
+        found = units(text, desk.library.paragraphs(document.id), desk.library.chapters(document.id))
+        where = {"document": document.id, "title": document.title or document.filename}
+        guard = guards.get(document.id, len(text))
+        known += [
+            {**where, "start": one.start, "end": one.end, "text": text[one.start : one.end]}
+            for one in found
+            if one.end <= guard
+        ]
+    made = differences([one["text"] for one in shown], (one["text"] for one in known))
+    return [
+        {"why": f"“{one.here}” – “{one.there}”", "place": shown[one.draft], "known": known[one.known]} for one in made
+    ]
 
 
 def _listed(what: Task, items: list[dict[str, Any]]) -> str:
@@ -151,8 +183,8 @@ def _one(
     segments = [prompts.opening_segment(frame)]
     text = draft.text[: said["end"]]
     asked = prompts.conversation_ids(engine, frame, [], str(said["asked"]))
-    # a check and a bible have their sentences in the question; what is asked of nothing needs no draft
-    if text.strip() and not said.get("shown"):
+    # a check and a bible have their sentences in the question, a style its passages
+    if text.strip() and not said.get("shown") and what.needs != "passages":
         segment, end = draft_segment(engine, draft, text)
         segments.append(segment)
         asked = end + asked

@@ -155,6 +155,31 @@ def test_continuity_against_the_bible_and_the_book(
     assert fine.items == [] and fine.text == ""
 
 
+def test_words_that_differ_from_the_book_are_shown_whatever_the_model_says(
+    desk: Desk, done: Callable[..., list[Any]], machine: Machine, tmp_path: Path
+) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("Tobias Wren had blue eyes.\n\nHis lamp had two wicks.\n\nHis dog came in later.", "utf-8")
+    book = desk.add(OWNER, path, path.name).document
+    text = "Tobias Wren looked up with brown eyes. The lamp had four wicks, and there was no dog."
+    draft = desk.new_draft(OWNER, "Lamp", document_ids=[book.id], text=text).id
+    machine.structured = lambda asked, _: {"items": []}
+    (check,) = done(draft, "check")
+    assert {one["why"] for one in check.items} == {
+        "“with brown eyes” – “had blue eyes”",
+        "“four wicks” – “two wicks”",
+        "“no dog” – “His dog”",
+    }
+    body = desk.library.text(book.text_sha256)
+    for one in check.items:
+        assert text[one["place"]["start"] : one["place"]["end"]] == one["place"]["text"]
+        assert body[one["known"]["start"] : one["known"]["end"]] == one["known"]["text"]
+    # what is not read yet is not told
+    desk.guard(OWNER, book.id, body.index("His dog"))
+    (check,) = done(draft, "check")
+    assert len(check.items) == 2
+
+
 def test_nothing_that_was_written_is_lost(desk: Desk, draft: int) -> None:
     first = desk.draft(OWNER, draft)
     mine = desk.save_draft(OWNER, draft, "mine", base=first.revision)
