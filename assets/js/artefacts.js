@@ -13,7 +13,7 @@
     root.append(h("section", { class: "artefacts" }, h("div", { class: "panel-head" }, heading, fresh), list));
     const title = h("h2", { id: "artefact-title" });
     const cross = h("span", {});
-    const body = h("div", { class: "artefact-body" });
+    const body = h("div", { class: "artefact-body", tabindex: "-1" });
     const box = h("dialog", { class: "dialog artefact", aria: { labelledby: "artefact-title" }, onclick: (event) => { if (event.target === box) box.close(); }, onclose: () => { editing = null; } },
       h("header", { class: "dialog-head" }, title, cross), body);
     root.append(box);
@@ -72,7 +72,8 @@
       if (!answer.id) return false;
       shown = answer; mode = "show"; compared = editing = null; sure = false;
       draw();
-      if (!box.open) box.showModal();
+      // a title that can be changed is no place to begin
+      if (!box.open) { box.showModal(); body.focus({ preventScroll: true }); }
       look().then(follow);
       return true;
     }

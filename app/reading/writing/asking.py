@@ -20,7 +20,7 @@ def asked_of(draft: DraftRecord, what: Task, *, wish: str, passage: str, texts: 
     language = draft.language
     zh = language == "zh"
     parts = []
-    if draft.style:
+    if draft.style and what.id not in ("bible", "check", "style"):
         parts.append(("文风：\n" if zh else "The style to keep to:\n") + draft.style)
     if draft.bible and what.id not in ("bible", "check", "style"):
         lines = [f"- {one['name']}: {one['fact']}" for one in draft.bible[:KNOWN_LIMIT]]

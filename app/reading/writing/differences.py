@@ -102,6 +102,8 @@ def differences(draft: Sequence[str], known: Iterable[str]) -> list[Difference]:
     ranked = sorted(found.values(), key=lambda one: (-one[0], one[1].draft))
     kept: list[Difference] = []
     for _, one in ranked:
+        if any((one.here, one.there) == (other.here, other.there) for other in kept):
+            continue
         if len(kept) < MOST and sum(other.draft == one.draft for other in kept) < MOST_EACH:
             kept.append(one)
     return kept

@@ -95,6 +95,9 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
     items: list[dict[str, Any]] = []
     if said.get("schema"):
         items = [_resolved(one, said) for one in parsed(text, said["schema"])] if _has_items(text) else []
+        if what.id == "bible":
+            # of several sentences that say the same the first counts
+            items = list({entry_key(one): one for one in reversed(items)}.values())[::-1]
         if what.id == "check":
             items = [*compared(desk, draft, said), *items]
         text = _listed(what, items)
@@ -104,9 +107,14 @@ def _keep(desk: Desk, draft: DraftRecord, job: JobRecord, what: Task, text: str)
     if what.id == "style":
         desk.drafts.change(job.owner_id, draft.id, style=text)
     if what.id == "bible":
-        known = {(one["kind"], one["name"], one["fact"]) for one in draft.bible}
-        fresh = [one for one in items if (one["kind"], one["name"], one["fact"]) not in known]
+        known = {entry_key(one) for one in draft.bible}
+        fresh = [one for one in items if entry_key(one) not in known]
         desk.drafts.change(job.owner_id, draft.id, bible=[*draft.bible, *fresh])
+
+
+def entry_key(one: dict[str, Any]) -> tuple[str, ...]:
+    """What an entry of the bible is known by."""
+    return one["kind"], bare(one["name"]).text, bare(one["fact"]).text
 
 
 def compared(desk: Desk, draft: DraftRecord, said: dict[str, Any]) -> list[dict[str, Any]]:

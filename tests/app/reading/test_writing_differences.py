@@ -33,7 +33,10 @@ def test_what_differs(draft: str, known: str, words: tuple[str, str] | None) -> 
 
 
 def test_the_nearest_first_and_not_too_many() -> None:
-    draft = ["The White Rabbit had green eyes, two ears, no watch, a silver trumpet.", *["He had nine ears."] * 20]
+    draft = [
+        "The White Rabbit had green eyes, two ears, no watch, a silver trumpet.",
+        *[f"He had {n} ears." for n in range(7, 20)],
+    ]
     known = [
         "Its watch was there.",
         "A dog had five ears.",
@@ -43,3 +46,5 @@ def test_the_nearest_first_and_not_too_many() -> None:
     found = differences(draft, known)
     assert len(found) == MOST and sum(one.draft == 0 for one in found) == MOST_EACH
     assert found[0].known == 2
+    # what a draft says several times is shown once
+    assert len(differences(draft[:1] * 3, known)) == MOST_EACH + 1
