@@ -19,6 +19,9 @@ from engine.protocol import Done, Engine, Event, Gaze, Prompt, Sampling
 if TYPE_CHECKING:
     from app.reading.desk import Desk
 
+# tokens that are read before the model looks for passages: more than that takes longer than it finds more
+LOOKED_FOR = 4096
+
 Tell = Callable[[Iterator[Event]], Iterator[Event]]
 
 
@@ -60,7 +63,7 @@ class Asked:
         self._sources = [Source(desk.library, document) for document in documents]
 
     def ready(self, mode: Mode, tell: Tell) -> Ready | None:
-        """Finding by attention reads what is not read yet; ``tell`` passes on what the engine says of it.
+        """Finding by attention reads the little that is not read yet; ``tell`` passes on what the engine says of it.
 
         None if that was stopped. Raises RoomExceeded, EngineError, LibraryError.
         """
@@ -72,11 +75,12 @@ class Asked:
         used = choose(mode, self._engine.model, self._question, plan.needed, fits=plan.fits)
         if used == "reread":
             finder = measured(self._engine.model).finder
-            if finder != "text" and not plan.fits:
-                # who cannot hold the whole cannot look at it
+            unread = plan.to_read - len(whole.segments[-1].ids)
+            if finder != "text" and (not plan.fits or unread > LOOKED_FOR):
+                # who cannot hold the whole cannot look at it; and a book that is not read is not read for its passages
                 finder = "text"
             if finder != "text":
-                # looking reads what is not read yet
+                # looking reads the rest
                 self._desk.storage.make_way(self._space.way(plan, whole))
             found = self._find(finder, whole, tell)
             if found is None:

@@ -7,7 +7,7 @@
     let job = null; // what is being answered here
     let sending = null; // the question on its way, until the server has it
     let stopping = false;
-    let patient = false; // the question was sent, and waits for the meter
+    let patient = null; // what was asked, in which conversation, and waits for the meter
 
     const line = h("div", { class: "context", role: "region" });
     const field = h("textarea", {
@@ -76,13 +76,18 @@
       if (instead_of !== null) {
         // it belongs to the open conversation, whatever was ticked meanwhile
         if (elsewhere()) Lectern.say("shelf", "chooseOnly", Lectern.transcriptValue().documents);
-        deliver(question, { instead_of });
+        if (!planned()) { patient = { said, thread: seat.thread }; return; }
+        if (!refused()) deliver(question, { instead_of });
         return;
       }
-      if (refused()) return;
+      if (refused()) {
+        // what could not be sent can be written on
+        if (text !== undefined && !field.value) Lectern.say("composer", "fill", question);
+        return;
+      }
       if (!seat.chosen.length) { Lectern.say("notes", "show", { kind: "info", key: "note.choose" }); Lectern.say("bar", "showShelf"); return; }
       // nothing is sent before the reader could see what it takes
-      if (!planned() && text === undefined) { patient = true; return; }
+      if (!planned()) { patient = { said, thread: seat.thread }; return; }
       if (elsewhere()) { seat.thread = null; Lectern.say("transcript", "clear", null); }
       // kept until the server has it: a page that is loaded again meanwhile still knows it
       if (text === undefined) field.value = "";
@@ -253,7 +258,8 @@
         if (next && next.chosen) plan = next;
         draw();
         requestAnimationFrame(fit);
-        if (patient && planned()) { patient = false; ask(); }
+        if (patient && (patient.thread !== seat.thread || !seat.chosen.length)) patient = null;
+        if (patient && planned()) { const { said } = patient; patient = null; ask(said); }
       },
     };
   });

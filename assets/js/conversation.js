@@ -181,7 +181,8 @@
       root.classList.toggle("blank", blank);
       const title = blank ? t("begin.heading") : value.title || t("threads.untitled");
       // a title that only repeats the first question stands there already
-      heading.hidden = titled((value.turns || [])[0]?.question || "").startsWith(title.replace(/[…\s]+$/, "").replace(/\s+/g, " "));
+      const first = (value.turns || [])[0]?.question || "";
+      heading.hidden = [titled(first), first.replace(/\s+/g, " ")].some((said) => said.startsWith(title.replace(/[…\s]+$/, "").replace(/\s+/g, " ")));
       heading.textContent = title;
       books.textContent = blank ? "" : (value.books || []).join(t("list.separator"));
       Lectern.say("bar", "title", title);

@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from app.commands.common import OWNER
 from app.reading.desk import Desk
-from app.reading.rereading import Mode
+from app.reading.rereading import Mode, measured
 from app.reading.runner import Runner
 from engine.protocol import Sampling
 from tests.bench import excerpts, rows
@@ -28,13 +28,11 @@ def right(answer: str, wanted: list[str]) -> bool:
 
 
 def ask(desk: Desk, document: int, question: str, mode: Mode, most: int) -> dict[str, Any]:
-    """The answer, the seconds it took and what the mode came to; RuntimeError where it failed."""
+    """The answer, the seconds it took and what the mode came to; RuntimeError where it failed. A runner works."""
     run = desk.ask(
         OWNER, question, document_ids=[document], mode=mode, sampling=Sampling(temperature=0.0, max_tokens=most)
     )
-    with Runner(desk) as runner:
-        runner.start([run.job_id])
-        events = list(desk.follow(OWNER, run.job_id))
+    events = list(desk.follow(OWNER, run.job_id))
     end = events[-1].payload
     if end["state"] != "done":
         raise RuntimeError(f"{question}: {end['error'] or end['state']}")
@@ -56,11 +54,15 @@ def main() -> None:
     asked = [one for one in asked if one["book"] in languages]
     kept = given.home / f"answers {given.model}.json"
     known: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    with excerpts.library(given.home, given.model) as (desk, documents):
+    with excerpts.library(given.home, given.model) as (desk, documents), Runner(desk) as runner:
+        finder = measured(desk.engines.get(given.model).model).finder
+        # one for all questions: the model is loaded once
+        runner.start()
         for book in languages:
             shelf = {item.id: item.state for item in desk.shelf(OWNER)}
             if "whole" in given.modes and shelf[documents[book].id] != "read":
-                excerpts.read(desk, [documents[book]])
+                for job in desk.read(OWNER, [documents[book].id], first=True):
+                    list(desk.follow(OWNER, job))
             for one in asked:
                 for mode in given.modes if one["book"] == book else []:
                     name = f"{mode}: {one['question']}"
@@ -68,6 +70,9 @@ def main() -> None:
                         known[name] = ask(desk, documents[book].id, one["question"], mode, given.most)
                         kept.write_text(json.dumps(known, ensure_ascii=False, indent=1), "utf-8")
                         print(f"{right(known[name]['answer'], one['answers'])} {name}", flush=True)
+        tokens = {
+            book: item.tokens for book in languages for item in desk.shelf(OWNER) if item.id == documents[book].id
+        }
     found: dict[str, dict[str, Any]] = {}
     for mode in given.modes:
         told = [(one, known[f"{mode}: {one['question']}"]) for one in asked]
@@ -80,7 +85,8 @@ def main() -> None:
         }
     counts = [languages[one["book"]] for one in asked]
     by_language = {language: counts.count(language) for language in sorted(set(counts))}
-    rows.record("answers", {"model": given.model, "books": list(languages), "questions": by_language, "modes": found})
+    row = {"model": given.model, "books": list(languages), "tokens": tokens, "questions": by_language, "finder": finder}
+    rows.record("answers", row | {"modes": found})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tests.bench import rows
+from tests.bench.table_found import found_tables
 from tests.bench.table_kept import kept_tables
 from tests.bench.table_library import library_tables
 from tests.bench.table_making import making_tables
@@ -179,7 +180,14 @@ def main() -> None:
         ["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table(), *page_table()]
     )
     table = "\n".join(
-        [table, *peers_table(latest), *kept_tables(latest), *library_tables(latest), *making_tables(latest)]
+        [
+            table,
+            *found_tables(latest),
+            *peers_table(latest),
+            *kept_tables(latest),
+            *library_tables(latest),
+            *making_tables(latest),
+        ]
     )
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     path.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL), "utf-8")

@@ -64,8 +64,13 @@ def test_attention_finds_where_the_question_looks(
     monkeypatch.setitem(rereading.MEASURED, "plain", Measured("attention", 0))
     monkeypatch.setattr(rereading, "PASSAGES", 1)
     machine.eyes = 1, 400
+    # a book that is not read is not read for its passages: they are found by words
+    turn, _ = ask(desk, "Who kept the lamp?", tale, mode="reread")
+    assert machine.jobs == ["generate"] and turn.reading["finder"] == "text"
+    Runner(desk).run_until(desk.read(OWNER, [tale]))
+    machine.jobs.clear()
     turn, _ = ask(desk, "Who?", tale, mode="reread")
-    assert machine.jobs == ["look", "generate"]
+    assert machine.jobs == ["look", "generate"] and turn.reading["finder"] == "attention"
     (passage,) = turn.reading["passages"]
     header = text_of(machine).index("[1]")
     assert header > 0

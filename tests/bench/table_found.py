@@ -1,0 +1,50 @@
+"""The README's tables of re-reading, from the rows of ``tests.bench.finders`` and ``tests.bench.answers``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+FINDERS = {"text": "words", "attention": "attention", "fusion": "both fused", "attention, all heads": "all heads"}
+
+
+def found_tables(latest: Callable[..., list[dict[str, Any]]]) -> list[str]:
+    lines: list[str] = []
+    if found := latest("finders", "model", "questions"):
+        lines += [
+            "Questions whose passage is among the first 1, 5 and 10 of the hundred or so of its book, by finder: full-text search, attention "
+            "through query-focused heads chosen without the question's book, both, and attention of all heads "
+            "(`python -m tests.bench.finders`):",
+            "",
+            f"| model | questions | {' | '.join(FINDERS.values())} |",
+            f"|---|---:|{'---:|' * len(FINDERS)}",
+        ]
+        for row in found:
+            cells = [
+                ", ".join(str(hits[most]) for most in ("1", "5", "10")) if (hits := row["hits"].get(name)) else "–"
+                for name in FINDERS
+            ]
+            lines.append(f"| {row['model']} | {row['questions']} | {' | '.join(cells)} |")
+        lines.append("")
+    if told := latest("answers", "model"):
+        lines += [
+            "Answers that bring out what was asked for, from the whole beginning of a book and from passages found in it, "
+            "greedily (`python -m tests.bench.answers`; seconds: median, the book's reading not counted):",
+            "",
+            "| model | tokens a book | questions | whole | passages | found by | English: whole, passages | Chinese "
+            "| seconds: whole, passages |",
+            "|---|---:|---:|---:|---:|---|---:|---:|---:|",
+        ]
+        for row in told:
+            whole, passages, tokens = row["modes"]["whole"], row["modes"]["reread"], row["tokens"].values()
+            lines.append(
+                f"| {row['model']} | {min(tokens):,} to {max(tokens):,} | {sum(row['questions'].values())} "
+                f"| {whole['right']} | {passages['right']} | {FINDERS[row['finder']]} "
+                + "".join(
+                    f"| {whole.get(language, 0)}, {passages.get(language, 0)} of {row['questions'].get(language, 0)} "
+                    for language in ("en", "zh")
+                )
+                + f"| {whole['seconds']:.1f}, {passages['seconds']:.1f} |"
+            )
+        lines.append("")
+    return lines
