@@ -33,6 +33,8 @@ NEARLY = 0.85
 _MARKS = " .!?:;。．！？：；"
 # characters of an answer that is not by chance part of what was said to the model
 PARROTED, PARROTED_WIDE = 16, 6
+# and of a part of it
+RUN, RUN_WIDE = 24, 10
 # words of a name that is more than one
 LONG_NAME = 4
 _CLAUSE = re.compile(r"[,;:!?，；：！？。．、]|(?<=[a-z]{4})\.(?=\s)|--|—")
@@ -102,15 +104,20 @@ def ended(text: str, most: int | None) -> str:
 
 def is_poor(items: Sequence[Mapping[str, Any]], told: str, asked: Mapping[str, Any]) -> bool:
     """Whether they are fewer than was asked for, or one of them, where it is free to write, says what it was told."""
-    known = asked["properties"]["items"]
-    free = [
-        n for n, one in known["items"]["properties"].items() if one.get("type") == "string" and not one.get("quoted")
-    ]
-    said = (bare(str(item.get(name, "")).strip(_MARKS)).text for item in items for name in free)
+    if len(items) < asked["properties"]["items"].get("minItems", 1):
+        return True
     folded = bare(told).text
-    return len(items) < known.get("minItems", 1) or any(
-        len(one) >= (PARROTED_WIDE if ord(one[0]) >= 0x2E80 else PARROTED) and one in folded for one in said if one
-    )
+    return any(_parrots(str(item.get(name, "")), folded) for item in items for name in _free(asked))
+
+
+def _parrots(text: str, told: str) -> bool:
+    """Whether all of it, or a long run of it, is what the model was told."""
+    said = bare(text.strip(_MARKS)).text
+    wide = any(ord(one) >= 0x2E80 for one in said)
+    least, run = (PARROTED_WIDE, RUN_WIDE) if wide else (PARROTED, RUN)
+    if len(said) >= least and said in told:
+        return True
+    return any(said[place : place + run] in told for place in range(len(said) - run + 1))
 
 
 def begun(written: str) -> list[dict[str, Any]]:

@@ -81,6 +81,7 @@ def test_an_answer_that_repeats_its_question() -> None:
         ("Alice", "The name as the text writes it.", True),
         ("Alice", "friend of", False),
         ("Alice", "以 JSON 作答：", True),
+        ("Alice", "Alice says the name as the text writes it", True),
     ):
         assert is_poor([{"quote": "Alice", "name": name, "about": about}], question, asked) is said
     assert is_poor([], question, asked)
