@@ -211,7 +211,7 @@
     function card(one) {
       const uses = one.text && !["style", "bible", "check"].includes(one.task);
       return h("article", { class: "option" + (one.chosen ? " chosen" : ""), data: { option: one.id } }, h("header", { class: "fine" }, words(tasks.find((each) => each.id === one.task)?.title) + ` ${one.number}`, one.chosen && icon("check")),
-        h("div", { class: "option-text" }, one.items.length ? h("ul", {}, one.items.map((each) => item(each, one.task))) : h("p", {}, one.text || t("writing.agrees"))),
+        h("div", { class: "option-text", tabindex: "0" }, one.items.length ? h("ul", {}, one.items.map((each) => item(each, one.task))) : h("p", {}, one.text || t("writing.agrees"))),
         h("footer", {}, uses && button("check", t("writing.use"), () => choose(one), { text: t("writing.use"), "data-focus": "use" }),
           !one.items.length && one.text && h("label", { class: "fine" }, h("input", { type: "checkbox", checked: picked.has(one.id), onchange: (event) => { if (event.target.checked) picked.add(one.id); else picked.delete(one.id); drawOptions(); } }), " ", t("writing.merge_this"))));
     }
