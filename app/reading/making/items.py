@@ -102,12 +102,10 @@ def ended(text: str, most: int | None) -> str:
     return text
 
 
-def is_poor(items: Sequence[Mapping[str, Any]], told: str, asked: Mapping[str, Any]) -> bool:
-    """Whether they are fewer than was asked for, or one of them, where it is free to write, says what it was told."""
-    if len(items) < asked["properties"]["items"].get("minItems", 1):
-        return True
-    folded = bare(told).text
-    return any(_parrots(str(item.get(name, "")), folded) for item in items for name in _free(asked))
+def answering(items: Sequence[dict[str, Any]], told: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those that do not, where they are free to write, say what the model was told."""
+    folded, free = bare(told).text, _free(asked)
+    return [item for item in items if not any(_parrots(str(item.get(name, "")), folded) for name in free)]
 
 
 def _parrots(text: str, told: str) -> bool:

@@ -226,6 +226,8 @@ class _Maker:
                 Segment(name="conversation", ids=prompts.conversation_ids(engine, frame, [], question_text)),
             )
         )
+        items: list[dict[str, Any]] = []
+        best: list[dict[str, Any]] = []
         for draw in range(DRAWS):
             sampling = Sampling(
                 temperature=0.3,
@@ -239,11 +241,20 @@ class _Maker:
             done, written = self._written(engine, prompt, sampling)
             if done.finish == "stopped":
                 return done, []
-            items = making.parsed(written, asked)
-            if not making.is_poor(items, f"{prompts.SYSTEM} {question_text}", asked):
+            try:
+                items = making.parsed(written, asked)
+            except StepFailed:
+                # the last one tells why
+                if draw + 1 == DRAWS and not best:
+                    raise
+                continue
+            kept = making.answering(items, f"{prompts.SYSTEM} {question_text}", asked)
+            best = kept if len(kept) > len(best) else best
+            if kept == items and len(items) >= asked["properties"]["items"]["minItems"]:
                 break
             self._telling.restarted()
-        return done, items
+        # rather what repeats its question than nothing
+        return done, best or items
 
     def _written(self, engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[Done, str]:
         written: list[str] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.reading.making.items import alternating, begun, ended, is_poor, named, numbered, parsed, rested
+from app.reading.making.items import alternating, answering, begun, ended, named, numbered, parsed, rested
 from app.reading.making.template_file import shipped
 
 WRITTEN = '{"items": [{"quote": "Alice was", "name": "Alice, 7", "wrong": ["a", "b"], "n": 12}, {"from": [1, 2], "name": "B"}]}'
@@ -83,8 +83,8 @@ def test_an_answer_that_repeats_its_question() -> None:
         ("Alice", "以 JSON 作答：", True),
         ("Alice", "Alice says the name as the text writes it", True),
     ):
-        assert is_poor([{"quote": "Alice", "name": name, "about": about}], question, asked) is said
-    assert is_poor([], question, asked)
+        item = {"quote": "Alice", "name": name, "about": about}
+        assert answering([item], question, asked) == ([] if said else [item])
 
 
 def test_a_list_says_nothing_twice() -> None:
