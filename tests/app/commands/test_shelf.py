@@ -58,3 +58,17 @@ def test_what_makes_no_sense_is_wrong_usage(home: Path, wrong: list[str]) -> Non
 def test_another_document(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(home, "edit", 7, "--title", "x") == 1
     assert "no document 7" in capsys.readouterr().err
+
+
+def test_a_later_state_takes_the_place(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    later = tmp_path / "tale-2.txt"
+    later.write_text((tmp_path / "tale.txt").read_text() + "\nOne day the dog came home alone, wet to the ears.\n")
+    with Library(home, parse=parse_file) as library:
+        newer = library.add_document(library.owner(), later, "tale-2.txt").document
+    assert ran(home, "edit", 1, "--newer", newer.id, "--title", "The Lamp", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "The Lamp"
+    assert ran(home, "list", "--json") == 0
+    (item,) = json.loads(capsys.readouterr().out)
+    assert (item["id"], item["title"], item["sha256"]) == (1, "The Lamp", newer.sha256)
+    assert ran(home, "edit", 1, "--newer", 1) == 1
+    assert "itself" in capsys.readouterr().err
