@@ -55,6 +55,7 @@ SCRIPTS = (
     "reader-pages.js",
     "reader-notes.js",
     "reader.js",
+    "wayback.js",
     "artefacts.js",
     "writing.js",
 )

@@ -174,7 +174,12 @@
       const passage = h("blockquote", { class: "artefact-passage", hidden: true }, quoted(one));
       const mark = h("button", { type: "button", class: again ? "place next" : "place", title: one.text, aria: { expanded: "false", ...(again && { label: `${label} ${again}` }) }, data: { document: one.document, start: one.start, end: one.end },
         onclick: () => {
-          if (Lectern.reader?.open) { box.close(); Lectern.reader.open(one.document, { start: one.start, end: one.end }); return; }
+          if (Lectern.reader?.open) {
+            const { id, version } = shown;
+            box.close();
+            Lectern.visit(one.document, { start: one.start, end: one.end }, shown.title, () => open(id, version));
+            return;
+          }
           passage.hidden = !passage.hidden; mark.setAttribute("aria-expanded", String(!passage.hidden));
         } }, again ? String(again) : label);
       return [mark, passage];

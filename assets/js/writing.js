@@ -181,7 +181,7 @@
     function known(one) {
       if (!one) return null;
       return one.document && Lectern.reader?.open
-        ? h("button", { type: "button", class: "place", title: one.text, onclick: () => { box.close(); Lectern.reader.open(one.document, { start: one.start, end: one.end }); } }, one.title || one.text)
+        ? h("button", { type: "button", class: "place", title: one.text, onclick: () => { const { id, title: name } = draft; box.close(); Lectern.visit(one.document, { start: one.start, end: one.end }, name, () => open(id)); } }, one.title || one.text)
         : h("span", { class: "fine" }, one.text);
     }
     // an outline's chapter is divided into scenes, a scene is written: where its heading stands, if it does

@@ -139,6 +139,9 @@ def test_an_artefact_in_the_browser(
             page.click(".artefact-drawing [data-do=png]")
         assert Path(drawn.value.path()).read_bytes().startswith(b"\x89PNG")
         page.click(".place >> nth=0")
+        # and back again
+        page.click(".wayback")
+        page.wait_for_selector("dialog.artefact[open] >> text=keeper of")
         assert watch.faults == []
     finally:
         server.stop()
