@@ -26,7 +26,7 @@ def found_tables(latest: Callable[..., list[dict[str, Any]]]) -> list[str]:
             ]
             lines.append(f"| {row['model']} | {row['questions']} | {' | '.join(cells)} |")
         lines.append("")
-    if told := latest("answers", "model"):
+    if told := latest("answers", "model", "upto"):
         lines += [
             "Answers that bring out what was asked for, from the whole beginning of a book and from passages found in it, "
             "greedily (`python -m tests.bench.answers`; seconds: median, the book's reading not counted):",
@@ -36,9 +36,10 @@ def found_tables(latest: Callable[..., list[dict[str, Any]]]) -> list[str]:
             "|---|---:|---:|---:|---:|---|---:|---:|---:|",
         ]
         for row in told:
-            whole, passages, tokens = row["modes"]["whole"], row["modes"]["reread"], row["tokens"].values()
+            whole, passages = row["modes"]["whole"], row["modes"]["reread"]
+            least, most = min(row["tokens"].values()), max(row["tokens"].values())
             lines.append(
-                f"| {row['model']} | {min(tokens):,} to {max(tokens):,} | {sum(row['questions'].values())} "
+                f"| {row['model']} | {f'{least:,}' if least == most else f'{least:,} to {most:,}'} | {sum(row['questions'].values())} "
                 f"| {whole['right']} | {passages['right']} | {FINDERS[row['finder']]} "
                 + "".join(
                     f"| {whole.get(language, 0)}, {passages.get(language, 0)} of {row['questions'].get(language, 0)} "

@@ -41,6 +41,7 @@ class Camera:
         self._page = page
         self._out = out
         self._everything = everything
+        self._taken: dict[Path, bytes] = {}
         out.mkdir(parents=True, exist_ok=True)
 
     def take(self, state: str, *, every: bool = False, drawer: bool = False) -> None:
@@ -51,16 +52,21 @@ class Camera:
             if open_:
                 self._page.evaluate("Lectern.say('bar', 'showShelf')")
             self._page.wait_for_timeout(450)
-            path = self._out / f"{state}-{width}-{appearance}-{language}.webp"
-            picture = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
-            # what only the last bits of a colour tell apart is the browser's smoothing
-            rounded = picture.point(lambda value: min(255, (value + 2) // 4 * 4))
-            rounded.save(path, "WEBP", lossless=True, quality=100, method=6)
-            print(path, flush=True)
+            self._taken[self._out / f"{state}-{width}-{appearance}-{language}.webp"] = self._page.screenshot()
             if open_:
                 self._page.evaluate("Lectern.say('bar', 'hideShelf')")
         self._dress(*FIRST)
         self._page.wait_for_timeout(200)
+
+    def develop(self) -> None:
+        """Write what was taken. It takes seconds a picture, in which an answer would go on, so it comes after a part."""
+        for path, taken in self._taken.items():
+            picture = Image.open(io.BytesIO(taken)).convert("RGB")
+            # what only the last bits of a colour tell apart is the browser's smoothing
+            rounded = picture.point(lambda value: min(255, (value + 2) // 4 * 4))
+            rounded.save(path, "WEBP", lossless=True, quality=100, method=6)
+            print(path, flush=True)
+        self._taken.clear()
 
     def _dress(self, width: int, appearance: str, language: str) -> None:
         self._page.set_viewport_size({"width": width, "height": SIZES[width]})
@@ -108,6 +114,7 @@ def main() -> None:
                     print(f"{part}: {error}", file=sys.stderr, flush=True)
                     page.screenshot(path=str(Path(tempfile.gettempdir()) / f"lectern-{part}-failed.png"))
                     walk.close()
+                camera.develop()
             browser.close()
         finally:
             server.stop()

@@ -303,3 +303,94 @@ def test_a_reading_is_pinned_and_books_are_taken_as_read_alone(page: tuple[Any, 
     at.locator(".card:has-text('Handbook')").hover()
     at.locator(".card:has-text('Handbook') .pin").click()
     at.wait_for_selector(".card:has-text('Handbook') .pin:not(.on)")
+
+
+def test_where_an_answer_looked_is_shown_and_opens(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    at.locator('.modes input[value="whole"]').check()
+    ask(at, "Where does he look? (say 40)")
+    turn = at.locator(".turn").last
+    assert turn.locator(".gaze-mode .chip").inner_text() == "Whole book"
+    assert turn.locator(".gaze-bar").count() == 1 and turn.locator(".gaze-places li").count() >= 1
+    # sentence by sentence, round to the whole answer
+    turn.locator("[data-focus=gaze-after]").click()
+    at.wait_for_selector(".turn:last-child .gaze-said:has-text('Sentence 1 of 3')")
+    assert turn.locator(".gaze-marks span").count() >= 1
+    turn.locator("[data-focus=gaze-before]").click()
+    at.wait_for_selector(".turn:last-child .gaze-said:has-text('The whole answer')")
+    turn.locator(".gaze-bar").click()
+    at.wait_for_selector("[data-panel=reader].open:not(.loading) .reader-title:has-text('Marrow Point')")
+    at.keyboard.press("Escape")
+
+    # from passages, each of which opens where it stands
+    at.locator('.modes input[value="reread"]').check()
+    at.wait_for_selector(".context:has-text('passages')")
+    ask(at, "What lay under the green stone in the seventh year of chapter 2?")
+    turn = at.locator(".turn").last
+    assert turn.locator(".gaze-mode .chip").inner_text() == "Re-reading"
+    assert turn.locator(".passages .gaze-number").all_inner_texts()[0] == "[1]"
+    turn.locator(".passages button").first.click()
+    at.wait_for_selector("[data-panel=reader].open:not(.loading) mark.found")
+    at.evaluate("Lectern.reader.close()")
+    at.locator('.modes input[value="auto"]').check()
+
+
+SELECT = """text => {
+    const walker = document.createTreeWalker(document.querySelector('.reader-flow'), NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const at = node.data.indexOf(text);
+        if (at >= 0) { getSelection().setBaseAndExtent(node, at, node, at + text.length); return; }
+    }
+}"""
+
+
+def test_a_passage_is_explained_and_translated(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    at.locator(".card:has-text('Marrow Point') .open-book").click()
+    at.wait_for_selector("[data-panel=reader].open:not(.loading) .reader-flow [data-at]")
+    for name, words in (("Explain", "Explain this passage"), ("Translate", "into Chinese")):
+        answered = at.locator(".turn .turn-facts").count()
+        at.evaluate(SELECT, "The brass key")
+        at.wait_for_selector(".reader-menu:not([hidden])")
+        at.locator(".reader-menu").get_by_role("button", name=name).click()
+        at.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length > n", arg=answered)
+        question = at.locator(".turn .question").last
+        assert words in question.inner_text() and ">" not in question.inner_text()
+        assert question.locator(".asked-passage").inner_text() == "The brass key"
+    assert at.locator(".thread-title").first.inner_text().endswith("The brass key")
+    # where the reader covers the conversation it makes way
+    at.set_viewport_size({"width": 390, "height": 844})
+    at.evaluate(SELECT, "The brass key")
+    at.wait_for_selector(".reader-menu:not([hidden])")
+    at.locator(".reader-menu").get_by_role("button", name="Ask").click()
+    assert at.input_value("#question").startswith("> The brass key")
+    assert at.locator("#question").is_visible() and not at.locator("[data-panel=reader].open").count()
+
+
+def test_the_shelf_is_sorted_and_a_reading_is_put_first(
+    page: tuple[Any, Watch], books: list[str], tmp_path: Path
+) -> None:
+    at, _ = page
+    begin(at, books)
+    at.get_by_role("combobox", name="Sort by").select_option("title")
+    titles = at.locator(".card .card-title").all_inner_texts()
+    assert titles == sorted(titles, key=str.casefold) and len(titles) > 2
+    at.get_by_role("combobox", name="Sort by").select_option("added")
+    long = [write_tale(tmp_path / f"{n}.txt", chapters=400, title=f"{n} Long Log") for n in ("A", "B")]
+    at.set_input_files("#add-books", [str(path) for path in long])
+    at.wait_for_selector(".card[data-state=reading]:has-text('Long Log') .card-where:has-text('tokens/s')")
+    waiting = at.locator(".card[data-state=waiting]:has-text('Long Log')")
+    waiting.wait_for()
+    name = waiting.locator(".card-title").inner_text()
+    waiting.get_by_role("button", name=re.compile("first", re.IGNORECASE)).click()
+    at.wait_for_selector(f".card[data-state=reading]:has-text({name!r})")
+    for title in ("A Long Log", "B Long Log"):
+        at.locator(f".card:has-text({title!r})").get_by_role("button", name="Stop").click()
+        at.wait_for_selector(f".card[data-state=stopped]:has-text({title!r})")
+        card = at.locator(f".card:has-text({title!r})")
+        card.hover()
+        card.get_by_role("button", name="Remove").click()
+        card.locator(".confirm button").first.click()
+        card.wait_for(state="detached")
