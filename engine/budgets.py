@@ -51,12 +51,13 @@ class Budgets:
         return sum(every) / len(every)
 
 
-def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Budgets | None:
+def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int, by_means: bool = False) -> Budgets | None:
     """The budgets beside a checkpoint, else those we measured for it, else None. Raises SparsityConfigBad.
 
     The file is a list, one object a layer, of {"query head": [kind, vertical, slash, score]}, as Qwen2.5-1M has it. Of
-    "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; our own kind "block" uses the
-    first number alone.
+    "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; in our own kind "block" the
+    first are keys of a reading on a processor, the second of a choice by mean keys, as decoding makes and a GPU,
+    which needs more (0: as many).
     """
     path = folder / FILE
     if not path.is_file():
@@ -75,34 +76,46 @@ def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int) -> Bud
     for number, layer in enumerate(found):
         if not isinstance(layer, dict) or sorted(layer) != sorted(map(str, range(heads))):
             raise SparsityConfigBad(str(path), f"layer {number} does not list heads 0 to {heads - 1}")
-        each = [_keys(path, number, head, layer[str(head)]) for head in range(heads)]
+        each = [_keys(path, number, head, layer[str(head)], by_means) for head in range(heads)]
         table.append(tuple(max(each[first : first + group]) for first in range(0, heads, group)))
     return Budgets(tuple(table))
 
 
-def _keys(path: Path, layer: int, head: int, entry: Any) -> int:
+def _keys(path: Path, layer: int, head: int, entry: Any, by_means: bool) -> int:
     good = isinstance(entry, list) and len(entry) >= 3 and entry[0] in ("vertical_and_slash", "block")
     if not good or not all(isinstance(number, int) and number >= 0 for number in entry[1:3]):
-        raise SparsityConfigBad(str(path), f'head {head} of layer {layer} is {entry!r}, not ["block", keys, 0, score]')
-    keys = int(entry[1]) + (int(entry[2]) if entry[0] == "vertical_and_slash" else 0)
+        raise SparsityConfigBad(
+            str(path), f'head {head} of layer {layer} is {entry!r}, not ["block", keys, keys, score]'
+        )
+    keys = int(entry[1])
+    if entry[0] == "vertical_and_slash":
+        keys += int(entry[2])
+    elif by_means and entry[2]:
+        keys = int(entry[2])
     if keys == 0:
         raise SparsityConfigBad(str(path), f"head {head} of layer {layer} has a budget of 0 keys")
     return keys
 
 
 def write_budgets(
-    folder: Path, table: Sequence[Sequence[int]], *, group: int, scores: Sequence[Sequence[float]]
+    folder: Path,
+    table: Sequence[Sequence[int]],
+    by_means: Sequence[Sequence[int]],
+    *,
+    group: int,
+    scores: Sequence[Sequence[float]],
 ) -> Path:
-    """Write ``table`` ([layers][kv_heads] keys) and what was measured for each head; returns the file."""
+    """Write both tables ([layers][kv_heads] keys) and what was measured for each head; returns the file."""
     layers = []
-    for row, measured in zip(table, scores, strict=True):
+    for rows in zip(table, by_means, scores, strict=True):
         layers.append(
             {
-                str(head * group + member): ["block", int(keys), 0, round(float(score), 6)]
-                for head, (keys, score) in enumerate(zip(row, measured, strict=True))
+                str(head * group + member): ["block", int(keys), int(more), round(float(score), 6)]
+                for head, (keys, more, score) in enumerate(zip(*rows, strict=True))
                 for member in range(group)
             }
         )
     path = folder / FILE
-    path.write_text(json.dumps(layers, indent=0), "utf-8")
+    # a line a layer
+    path.write_text("[\n" + ",\n".join(map(json.dumps, layers)) + "\n]\n", "utf-8")
     return path

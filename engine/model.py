@@ -51,6 +51,7 @@ class LanguageModel:
         )
         self.device = torch.device(config.device)
         dtype: torch.dtype = getattr(torch, config.dtype)
+        self._folder = config.folder
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         transformers_logging.disable_progress_bar()
@@ -100,16 +101,15 @@ class LanguageModel:
         kernels for heads of this size.
         """
         shape = self.shape
-        budgets = read_budgets(config.folder, layers=shape.layers, heads=self.heads, kv_heads=shape.kv_heads)
+        budgets = self._budgets(by_means=self.device.type != "cpu")
         able = self.device.type == "cpu" or shape.dim in TRITON_DIMS
         default = "block" if budgets is not None and able else "dense"
         uniform = Budgets.uniform(shape.layers, shape.kv_heads)
         return sparsity.make(default if config.policy is None else config.policy, budgets or uniform)
 
     def make_decoder(self, **given: Any) -> DeviceDecoder:
-        budgets = None if self.policy is None else self.policy.budgets
         return DeviceDecoder(
-            self.model, self.shape, self.heads, self.dual_chunk, self.inv_freq, budgets=budgets, **given
+            self.model, self.shape, self.heads, self.dual_chunk, self.inv_freq, budgets=self._decoding(), **given
         )  # fmt: skip
 
     @property
@@ -269,8 +269,19 @@ class LanguageModel:
             self.heads,
             self.dual_chunk,
             int8=self.shape.dtype is torch.bfloat16,
-            budgets=None if self.policy is None else self.policy.budgets,
+            budgets=self._decoding(),
         )
+
+    def _budgets(self, *, by_means: bool) -> Budgets | None:
+        """Those beside the checkpoint or measured; by_means: of a choice by mean keys."""
+        layers, kv_heads = self.shape.layers, self.shape.kv_heads
+        return read_budgets(self._folder, layers=layers, heads=self.heads, kv_heads=kv_heads, by_means=by_means)
+
+    def _decoding(self) -> Budgets | None:
+        """How many keys each head chooses when decoding; None for all."""
+        if self.policy is None:
+            return None
+        return Budgets((self._budgets(by_means=True) or self.policy.budgets).table, most=None)
 
 
 def from_folder(config: EngineConfig) -> Any:

@@ -2,12 +2,14 @@
 
 The text is read with all keys but for its last rows; these are then run once for every head and level of keys, with
 that head alone choosing and all others attending to everything, and the divergence of the next token's distribution is
-taken. Budgets then go, step by step, where a key takes most of the divergence away. (The Qwen2.5-1M report refines by
+taken. Budgets then go, step by step, where a key takes most of the divergence away; once for reading, which chooses by
+every key on a processor, and once by mean keys, as decoding chooses and a GPU. (The Qwen2.5-1M report refines by
 recall, arXiv 2501.15383, section 4; on the models tried here recall did not tell which heads matter.)
 """
 
 from __future__ import annotations
 
+import random
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,8 +32,9 @@ from engine.sparsity.policy import BLOCK, CROSSOVER
 from engine.tokenizer import Tokenizer
 
 # keys tried for each head; what a head gets beyond the last is all there are
-LEVELS = (128, 512, 2048)
+LEVELS = (128, 512, 2048, 4096)
 ROWS = 512
+PASSAGE = 64
 # keys a head on average: what the best budgets of SmolLM2 cost
 AVERAGE = 1600
 EVERYTHING = 1 << 20
@@ -39,13 +42,14 @@ EVERYTHING = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """table: keys, [layers][kv_heads]; divergence: nats, [layers][kv_heads] at each level.
+    """table, by_means: keys, [layers][kv_heads]; divergence: nats, [layers][kv_heads] at each level. Of reading:
 
     average: keys a head at the length measured, where EVERYTHING is all there were; left: what the table leaves of the
     summed divergence; uniform: what the largest level within that average, for every head, leaves.
     """
 
     table: tuple[tuple[int, ...], ...]
+    by_means: tuple[tuple[int, ...], ...]
     divergence: tuple[tuple[tuple[float, ...], ...], ...]
     average: float
     left: float
@@ -72,13 +76,28 @@ def refine_checkpoint(
     if len(ids) < tokens:
         raise ContextTooShort(tokens, len(ids))
     model = LanguageModel(config)
-    # half of the rows that are measured repeat an early passage: heads that copy must be seen to be needed
-    repeated = ids[tokens // 8 : tokens // 8 + ROWS // 2]
-    ids = ids[: tokens - len(repeated)] + repeated
-    refined = refine(model, ids, average=average, tell=tell)
-    shown = [[head[len(LEVELS) // 2] for head in row] for row in refined.divergence]
+    refined = refine(model, with_copies(ids[:tokens], ROWS // 2), average=average, tell=tell)
+    shown = [[head[LEVELS.index(512)] for head in row] for row in refined.divergence]
     group = model.heads // model.shape.kv_heads
-    return write_budgets(config.folder, refined.table, group=group, scores=shown), refined
+    return write_budgets(config.folder, refined.table, refined.by_means, group=group, scores=shown), refined
+
+
+def with_copies(ids: array[int], rows: int) -> array[int]:
+    """``ids`` whose last rows repeat passages laid over the text before: heads that copy must be seen to be needed.
+
+    The passages are tokens of the text in random order, so that nothing but copying can foretell them.
+    """
+    generator, text, ends = random.Random(7), list(ids), []
+    room = len(text) - rows
+    count = max(1, rows // PASSAGE)
+    for number in range(count):
+        place = int((number + 0.5) / count * (room - PASSAGE))
+        text[place : place + PASSAGE] = passage = generator.choices(ids, k=PASSAGE)
+        ends.append(passage)
+    generator.shuffle(ends)
+    return array(
+        "i", text[:room] + [token for passage in ends for token in passage][:rows] + text[room + count * PASSAGE :]
+    )
 
 
 def refine(
@@ -100,19 +119,26 @@ def refine(
         raise ValueError(f"average must be at least {levels[0]} keys, not {average}")
     run = _Run(model, ids, rows)
     layers, heads = model.shape.layers, model.shape.kv_heads
-    found: list[list[list[float]]] = [[[0.0] * len(levels) for _ in range(heads)] for _ in range(layers)]
+    found, coarse = ([[[0.0] * len(levels) for _ in range(heads)] for _ in range(layers)] for _ in range(2))
     for layer in range(layers):
         for head in range(heads):
-            for place, keys in enumerate(levels):
-                run.policy.only(layer, head, keys)
-                found[layer][head][place] = run.divergence(layer)
+            for run.policy.by_means, each in ((False, found), (True, coarse)):
+                for place, keys in enumerate(levels):
+                    run.policy.only(layer, head, keys)
+                    each[layer][head][place] = run.divergence(layer)
             tell(layer * heads + head + 1, layers * heads)
     full = max(len(ids), levels[-1] + 1)
     table, left = allocate(found, levels, average, full)
+    by_means, _ = allocate(coarse, levels, average, full)
     uniform = [place for place, keys in enumerate(levels) if keys <= average][-1]
+
+    def longer(table: list[list[int]]) -> tuple[tuple[int, ...], ...]:
+        """Who needs all keys here needs all of a longer text."""
+        return tuple(tuple(EVERYTHING if keys == full else keys for keys in row) for row in table)
+
     return Refined(
-        # who needs all keys here needs all of a longer text
-        table=tuple(tuple(EVERYTHING if keys == full else keys for keys in row) for row in table),
+        table=longer(table),
+        by_means=longer(by_means),
         divergence=tuple(tuple(tuple(level) for level in row) for row in found),
         average=sum(map(sum, table)) / (layers * heads),
         left=left,

@@ -1,8 +1,8 @@
-"""How much of each query block's attention goes to each block of keys, estimated from the blocks' mean keys."""
+"""How much of each query block's attention goes to each block of keys, estimated: by mean keys, or largest logits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -29,6 +29,8 @@ def block_scores(
     local: int,
     stride: int,
     empty: Sequence[int] = (),
+    partial: Mapping[int, int] | None = None,
+    exact: bool = False,
     impl: Impl | None = None,
 ) -> Tensor:
     """The share of attention that a block of keys gets, averaged over every ``stride``-th row of a query block.
@@ -37,7 +39,10 @@ def block_scores(
     anyway: they count in the total, exactly, and have no score of their own (-inf).
 
     queries, key, start, borders, block, query_block, scale: as for ``sparse_attention``; means: [kv_heads, blocks,
-    dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key.
+    dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key;
+    partial: blocks with fewer keys than ``block``, and how many, for ``exact`` alone: their means know it.
+    exact: a block counts by the largest of its keys' logits instead of its mean key's: 16 times the products, and a
+    single key that matters is seen. There is no Triton kernel for that: a GPU takes the reference.
     impl: None takes Triton for tensors on a GPU, and the tiles of a processor that has them. Returns [kv_heads, query
     blocks, start // block + blocks of the rows] in float32. Raises ValueError for lengths that do not fit.
     """
@@ -47,30 +52,22 @@ def block_scores(
         raise ValueError(f"a query block of {query_block} rows has no whole number of samples {stride} rows apart")
     fast = fit(queries, key, means) and tiled.fits(borders, block, query_block, stride, local)
     if impl is None:
-        impl = "triton" if queries.is_cuda else "tiles" if fast else "reference"
+        impl = "triton" if queries.is_cuda and not exact else "tiles" if fast else "reference"
+    if exact and impl == "triton":
+        raise ValueError("Triton scores by mean keys only")
     if impl == "tiles" and not fast:
         raise ValueError(
             "tiles want bfloat16 of dim 64 or 128 in place, 16 samples a query block, and a processor for it"
         )
-    if impl == "reference":
-        function = reference.block_scores
-    elif impl == "tiles":
-        function = tiled.block_scores
-    else:
+    if impl == "triton":
         from kernels.block_scores import triton
 
-        function = triton.block_scores
-    return function(
-        queries,
-        key,
-        means,
-        start=start,
-        borders=borders,
-        block=block,
-        query_block=query_block,
-        scale=scale,
-        sink=sink,
-        local=local,
-        stride=stride,
-        empty=empty,
-    )
+        return triton.block_scores(
+            queries, key, means, start=start, borders=borders, block=block, query_block=query_block, scale=scale,
+            sink=sink, local=local, stride=stride, empty=empty,
+        )  # fmt: skip
+    found: Tensor = (reference if impl == "reference" else tiled).block_scores(
+        queries, key, means, start=start, borders=borders, block=block, query_block=query_block, scale=scale,
+        sink=sink, local=local, stride=stride, empty=empty, partial=partial or {}, exact=exact,
+    )  # fmt: skip
+    return found

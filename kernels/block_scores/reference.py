@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ def block_scores(
     local: int,
     stride: int,
     empty: Sequence[int],
+    partial: Mapping[int, int],
+    exact: bool,
 ) -> Tensor:
     """See ``kernels.block_scores.block_scores``."""
     variants, heads, group, rows, dim = queries.shape
@@ -64,7 +66,14 @@ def block_scores(
         last = min(sampled.shape[3], (ends[-1] + 1) * a_block)
         if first >= last:
             return
-        far = pairs(head, first, last, means[head, lead:nearest], lead * block, block) + math.log(block)
+        if exact:
+            every = pairs(head, first, last, key[head, lead * block : nearest * block], lead * block, 1)
+            for number, length in partial.items():
+                if lead <= number < nearest:
+                    every[:, :, (number - lead) * block + length : (number - lead + 1) * block] = float("-inf")
+            far = every.view(*every.shape[:2], -1, block).amax(-1)
+        else:
+            far = pairs(head, first, last, means[head, lead:nearest], lead * block, block) + math.log(block)
         if len(nothing):
             gone = nothing[(nothing >= lead) & (nothing < nearest)] - lead
             far[:, :, gone] = float("-inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ def block_scores(
     local: int,
     stride: int,
     empty: Sequence[int],
+    partial: Mapping[int, int],
+    exact: bool,
 ) -> Tensor:
     """See ``kernels.block_scores.block_scores``."""
     # not before they are needed: Numba takes a second to load, and need not be there
@@ -46,6 +48,7 @@ def block_scores(
     found = scores.numpy()
     nothing = np.array(sorted(empty), np.int64)
     edges = np.array(borders, np.int64)
+    short = np.array(sorted(partial.items()), np.int64).reshape(-1, 2)
     variant_step, head_step, member_step = (queries.stride(n) * 2 for n in range(3))
 
     def piece(head: int, index: int) -> None:
@@ -54,7 +57,7 @@ def block_scores(
             instructions.CONFIGURATION.ctypes.data, queries.data_ptr() + head * head_step + first * dim * 2, variants,
             variant_step, group, member_step, min(rows, first + query_block) - first, dim, stride,
             key.data_ptr() + head * key.stride(0) * 2, means.data_ptr() + head * means.stride(0) * 2, start + first,
-            edges, block, sink, local, nothing, scale, found[head, index],
+            edges, block, sink, local, nothing, short, exact, scale, found[head, index],
         )  # fmt: skip
 
     each(lambda which: piece(*which), [(head, index) for index in range(query_blocks) for head in range(heads)])

@@ -1,4 +1,4 @@
-"""How one query block's attention divides over blocks of keys, by their mean keys: on the same tiles as ``attend``."""
+"""How one query block's attention divides over blocks of keys, by their mean keys or largest logits, on tiles."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from kernels.jit import njit
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 from kernels.tiles.attend import LOG2, NOTHING, copied, pack, scores_of
+
+# tiles of keys whose largest logits are taken at a time: they fit the first cache for every member of a group
+KEY_TILES = 32
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -43,15 +46,51 @@ def run_scores(
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
+def largest(
+    found: int, found_step: int, packed: int, group: int, packed_bytes: int, key: int, lead: int, near: int,
+    borders: Any, block: int, short: Any, dim: int, scratch: int,
+) -> None:  # fmt: skip
+    """found[member][block, 16 queries]: the largest logit of each block's keys, for the blocks ``lead`` to ``near``.
+
+    found: float32, a member each ``found_step`` bytes; scratch: room for the scores of KEY_TILES + 1 tiles.
+    """
+    row_bytes, tiles_a_block = dim * 2, block // 16
+    tiles = np.empty(KEY_TILES + 1, np.int64)
+    step = KEY_TILES // tiles_a_block
+    for begin in range(lead, near, step):
+        end = min(near, begin + step)
+        count = (end - begin) * tiles_a_block
+        for number in range(KEY_TILES + 1):
+            # an odd number of tiles takes one more, which is not looked at
+            tiles[number] = key + (begin * block + min(number, count - 1) * 16) * row_bytes
+        for member in range(group):
+            run_scores(scratch, packed, member, group, packed_bytes, tiles, count, 1, begin * block, borders, dim)
+            for number in range(short.shape[0]):
+                if begin <= short[number, 0] < end:
+                    behind = carray(
+                        pointer(scratch + ((short[number, 0] - begin) * block + short[number, 1]) * 64),
+                        (block - short[number, 1], 16), np.float32,
+                    )  # fmt: skip
+                    behind[:] = NOTHING
+            out = carray(pointer(found + member * found_step), (near, 16), np.float32)
+            for number in range(begin, end):
+                out[number] = NOTHING
+                lanes.column_max(
+                    scratch + (number - begin) * block * 64, block, found + member * found_step + number * 64
+                )
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
 def shares(
     configuration: int, queries: int, variants: int, variant_step: int, group: int, member_step: int, rows: int,
     dim: int, stride: int, key: int, means: int, own: int, borders: Any, block: int, sink: int, local: int, empty: Any,
-    scale: float, out: Any,
+    short: Any, exact: bool, scale: float, out: Any,
 ) -> None:  # fmt: skip
     """out[b]: the share of block b, averaged over every ``stride``-th of at most 16 ``stride`` rows; the rest is left.
 
     queries: address of bfloat16 [variants][group][rows, dim], steps in bytes; key: of the first key; means: of the
-    first block's mean; own: position of the first row; borders: [variants]; sink, local: tokens; empty: blocks.
+    first block's mean; own: position of the first row; borders: [variants]; sink, local: tokens; empty: blocks; short:
+    [m, 2], blocks with fewer keys and how many; exact: by the largest logit of a block, its mean is not looked at.
     """
     row_bytes, packed_bytes, tile_bytes = dim * 2, dim // 32 * 1024, 32 * dim
     sampled = (rows - stride // 2 + stride - 1) // stride
@@ -64,9 +103,10 @@ def shares(
     sink_tiles = sink // 16
     near_tiles = sink_tiles + (own + rows - local_first + 15) // 16
     # one tile to spare: see run_scores
+    far_step = (far_tiles + 2) * 1024
     sizes = (
-        64, variants * group * packed_bytes, (far_tiles + 2) * 1024, (near_tiles + 3) * 1024, far_tiles * 1024,
-        64, 64, 64, 2 * tile_bytes,
+        64, variants * group * packed_bytes, (group if exact else 1) * far_step, (near_tiles + 3) * 1024,
+        far_tiles * 1024, 64, 64, 64, 2 * tile_bytes, (KEY_TILES + 2) * 1024,
     )  # fmt: skip
     whole = 64
     for size in sizes:
@@ -100,7 +140,6 @@ def shares(
                 carray(pointer(spare + row * row_bytes), (dim,), np.uint16)[:] = source
             carray(pointer(spare + sampled * row_bytes), ((16 - sampled) * dim,), np.uint16)[:] = np.uint16(0)
             pack(spare, 16, dim, spare, packed + (variant * group + member) * packed_bytes)
-    far_scores = carray(pointer(far), (far_tiles * 16, 16), np.float32)
     near_scores = carray(pointer(close), ((near_tiles + 3) * 16, 16), np.float32)
     shared = carray(pointer(share), (far_tiles * 16, 16), np.float32)
     shared[:] = np.float32(0)
@@ -108,12 +147,18 @@ def shares(
     level = carray(pointer(near_top), (16,), np.float32)
     total = carray(pointer(sums), (16,), np.float32)
     factor = np.float32(scale) * LOG2
-    size_of = np.float32(np.log2(np.float64(block)))
+    size_of = np.float32(0) if exact else np.float32(np.log2(np.float64(block)))
     even = near_tiles + near_tiles % 2
     tile.configured(before)
     tile.configure(configuration)
+    if exact:
+        largest(
+            far, far_step, packed, group, packed_bytes, key, lead, near, borders, block, short, dim, spare + sizes[8]
+        )  # fmt: skip
     for member in range(group):
-        run_scores(far, packed, member, group, packed_bytes, far_keys, far_tiles, block, 0, borders, dim)
+        if not exact:
+            run_scores(far, packed, member, group, packed_bytes, far_keys, far_tiles, block, 0, borders, dim)
+        far_scores = carray(pointer(far), (far_tiles * 16, 16), np.float32)
         far_scores[:lead] = NOTHING
         far_scores[near:] = NOTHING
         for number in range(empty.shape[0]):
@@ -142,6 +187,8 @@ def shares(
         for lane in range(16):
             top[lane] = top[lane] + np.float32(np.log2(np.float64(total[lane]))) if lane < sampled else -NOTHING
         lanes.add_powers(far, far_tiles * 16, far_top, share, factor)
+        if exact:
+            far += far_step
     tile.configure(before)
     for number in range(lead, near):
         whole_share = np.float32(0)

@@ -56,6 +56,7 @@ def test_refining_keeps_to_the_average(tiny_checkpoint: Callable[..., Path], fam
     keys = [keys for row in found.table for keys in row]
     assert len(keys) == model.shape.layers * model.shape.kv_heads == told[-1][0] == told[-1][1]
     assert found.average <= 200 and set(keys) <= {*LEVELS, EVERYTHING}
+    assert {keys for row in found.by_means for keys in row} <= {*LEVELS, EVERYTHING}
     assert 0 <= found.left <= found.uniform
     assert model.policy is None, "the model reads as it did before: densely, without budgets"
 
@@ -83,5 +84,6 @@ def test_too_little_to_measure_is_refused(tiny_checkpoint: Callable[..., Path]) 
 
 
 def test_written_budgets_are_read_again(tmp_path: Path) -> None:
-    write_budgets(tmp_path, [[128, 4096]], group=1, scores=[[0.0, 1.5]])
+    write_budgets(tmp_path, [[128, 4096]], [[0, 8192]], group=1, scores=[[0.0, 1.5]])
     assert read_budgets(tmp_path, layers=1, heads=2, kv_heads=2) == Budgets(((128, 4096),))
+    assert read_budgets(tmp_path, layers=1, heads=2, kv_heads=2, by_means=True) == Budgets(((128, 8192),))

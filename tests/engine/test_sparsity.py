@@ -115,6 +115,31 @@ def test_stopped_and_gone_on_is_bit_for_bit_the_whole(
     assert any("recall" in header for header in headers)  # type: ignore[operator]
 
 
+def test_one_key_that_matters_is_found_among_many_that_do_not() -> None:
+    generator = torch.Generator().manual_seed(1)
+    rows, start, dim = 128, 2048, 16
+    key = torch.randn((1, start + rows, dim), generator=generator) * 0.1
+    wanted = torch.nn.functional.normalize(torch.randn(dim, generator=generator), dim=0)
+    key[0, 777] += 4 * wanted
+    # the other keys of its block point elsewhere, so that their mean says nothing of it
+    key[0, 768:784] -= 4 * wanted / 16
+    view = View(
+        layer=0,
+        queries=(8 * wanted).expand(1, 1, 2, rows, dim).contiguous(),
+        key=key,
+        means=key.view(1, -1, 16, dim).mean(2),
+        start=start,
+        borders=[0],
+        scale=0.25,
+    )
+    budgets = Budgets(((16,),))
+    found = [
+        777 // 16 in sparsity.BlockPolicy(budgets, by_means=by_means).choose(view).blocks[0, 0]
+        for by_means in (False, True)
+    ]
+    assert found == [True, False]
+
+
 def test_a_short_text_is_read_densely(tiny_checkpoint: Callable[..., Path]) -> None:
     model = language_model(tiny_checkpoint("llama"), "block")
     assert prefilled(model, random_ids(sparsity.CROSSOVER)).cache.arena is None
@@ -138,7 +163,7 @@ def test_what_does_not_fit_is_refused_before_the_weights_are_loaded(
     with pytest.raises(UnknownPolicy):
         language_model(tiny_checkpoint("llama"), "guess")
     folder = Path(shutil.copytree(tiny_checkpoint("llama"), tmp_path / "model"))
-    write_budgets(folder, [[128, 128]] * 7, group=2, scores=[[0.0, 0.0]] * 7)
+    write_budgets(folder, [[128, 128]] * 7, [[128, 128]] * 7, group=2, scores=[[0.0, 0.0]] * 7)
     with pytest.raises(SparsityConfigBad, match="it has 7 layers, the model 2"):
         language_model(folder, "block")
 
@@ -162,7 +187,7 @@ def test_a_model_that_was_not_measured_is_read_densely(tiny_checkpoint: Callable
     assert model.policy is None
     shape, heads = model.shape, model.heads
     table = [[128] * shape.kv_heads] * shape.layers
-    write_budgets(folder, table, group=heads // shape.kv_heads, scores=table)
+    write_budgets(folder, table, table, group=heads // shape.kv_heads, scores=table)
     measured = language_model(folder, None).policy
     assert measured is not None and measured.name == "block"
 
@@ -194,7 +219,7 @@ def test_budgets_grow_with_the_text() -> None:
 
 
 def test_budgets_beside_a_checkpoint_are_read_as_written(tmp_path: Path) -> None:
-    write_budgets(tmp_path, [[16, 2048], [512, 128]], group=2, scores=[[0.5, 0.25], [0, 1]])
+    write_budgets(tmp_path, [[16, 2048], [512, 128]], [[0, 0], [0, 0]], group=2, scores=[[0.5, 0.25], [0, 1]])
     assert read_budgets(tmp_path, layers=2, heads=4, kv_heads=2) == Budgets(((16, 2048), (512, 128)))
 
 

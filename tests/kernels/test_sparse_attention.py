@@ -255,6 +255,44 @@ def test_scores_are_the_shares_of_blocks_of_like_keys(start: int, rows: int, bor
                 assert (found[:, number, block] == float("-inf")).all()
 
 
+@pytest.mark.parametrize(
+    ("start", "rows", "borders"), [(320, 65, [0]), (320, 200, [0, 160, 320]), (256, 129, [0, 128])]
+)
+def test_scores_can_be_by_the_largest_logit(start: int, rows: int, borders: list[int]) -> None:
+    sink, local, stride, short = 32, 64, 8, 3
+    queries, key, _ = made(len(borders), 2, 3, rows, -(-(start + rows) // BLOCK) * BLOCK, 16)
+    # what lies where a short block has no keys is not looked at
+    key[:, 5 * BLOCK + short : 6 * BLOCK] = 1e3
+    found = block_scores(
+        queries, key, key.view(2, -1, BLOCK, 16).mean(2),
+        start=start, borders=borders, block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE,
+        sink=sink, local=local, stride=stride, empty=[3], partial={5: short}, exact=True,
+    )  # fmt: skip
+    logits = scores(queries, key[:, : start + rows], borders)
+    logits = logits.masked_fill(
+        torch.arange(start + rows)[None, :] > torch.arange(start, start + rows)[:, None], float("-inf")
+    )
+    logits[..., 3 * BLOCK : 4 * BLOCK] = logits[..., 5 * BLOCK + short : 6 * BLOCK] = float("-inf")
+    for number in range(-(-rows // QUERY_BLOCK)):
+        own = start + number * QUERY_BLOCK
+        sampled = logits[:, :, own - start : own - start + QUERY_BLOCK][:, :, stride // 2 :: stride]
+        first, last = sink // BLOCK, (own - local) // BLOCK
+        if sampled.shape[2] == 0:
+            continue
+        largest = sampled[..., first * BLOCK : last * BLOCK].unflatten(-1, (-1, BLOCK)).amax(-1)
+        near = torch.cat((sampled[..., : first * BLOCK], sampled[..., last * BLOCK :]), -1)
+        share = torch.cat((largest, near), -1).softmax(-1).mean((1, 2))[:, : last - first]
+        scored = [block for block in range(first, last) if block != 3]
+        assert (found[:, number, scored].double() - share[:, [block - first for block in scored]]).abs().max() < 1e-5
+        assert found[:, number].isfinite().sum() == 2 * len(scored)
+    with pytest.raises(ValueError, match="mean keys only"):
+        block_scores(
+            queries, key, key.view(2, -1, BLOCK, 16).mean(2),
+            start=start, borders=borders, block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE,
+            sink=sink, local=local, stride=stride, exact=True, impl="triton",
+        )  # fmt: skip
+
+
 CASES = [
     # start, rows, borders, group, dim, stride, empty
     (320, 65, [0], 1, 64, 8, []),

@@ -132,8 +132,9 @@ def test_listed_blocks_are_attended_to(start: int, rows: int, borders: list[int]
     ],
 )
 @pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize("exact", [False, True])
 def test_shares_of_attention_are_the_reference_s(
-    start: int, rows: int, borders: list[int], group: int, empty: list[int], dim: int
+    start: int, rows: int, borders: list[int], group: int, empty: list[int], dim: int, exact: bool
 ) -> None:
     queries, key = made(1, len(borders), 2, group, rows, dim, scale=0.5), made(2, 2, start + rows + 9, dim)
     blocks = -(-(start + rows + 9) // 16)
@@ -141,7 +142,7 @@ def test_shares_of_attention_are_the_reference_s(
     means = means.float().mean(2).bfloat16()
     given = {
         "start": start, "borders": borders, "block": 16, "query_block": 128, "scale": SCALE, "sink": 64, "local": 256,
-        "stride": 8, "empty": empty,
+        "stride": 8, "empty": empty, "exact": exact, "partial": {19: 5, 34: 1} if empty else {},
     }  # fmt: skip
     found = block_scores(queries, key, means, **given, impl="tiles")  # type: ignore[arg-type]
     wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
