@@ -28,6 +28,10 @@ NOTHING = "–"
 # behind a word or a comma a capital begins a name
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}")
 _ENDS = ".!?。！？"
+# nothing ends with a comma, or with a word that wants another
+_OPEN = re.compile(
+    r"(?:[,;:，；：、]|\s(?:an?|the|to|of|and|or|in|for|with|by|from|is|are|not|that|which))\Z", re.IGNORECASE
+)
 # of its longest length: a text of so much was cut
 NEARLY = 0.85
 _MARKS = " .!?:;。．！？：；"
@@ -92,8 +96,9 @@ def _plain(item: Mapping[str, Any], name: str, value: Any, most: int | None) -> 
 
 
 def ended(text: str, most: int | None) -> str:
-    """A text that filled its length, up to the last end of a sentence, or of a clause, in its second half."""
-    if most is None or len(text) < NEARLY * most or text[-1:] in _ENDS:
+    """A text that filled its length, or ends as none does, up to the last end of a sentence, or of a clause, in its
+    second half."""
+    if most is None or text[-1:] in _ENDS or (len(text) < NEARLY * most and not _OPEN.search(text)):
         return text
     for marks, kept in ((_ENDS, 1), (",;:，；：、", 0)):
         at = max(text.rfind(mark + ("" if ord(mark) >= 0x2E80 else " ")) for mark in marks)

@@ -100,7 +100,10 @@ def test_a_list_says_nothing_twice() -> None:
     [
         ("It ensures that all is well. This importance is not,", 56, "It ensures that all is well."),
         ("The Importance of Consistency in Design: A", 48, "The Importance of Consistency in Design"),
-        ("The Importance of Consistency in Design: A", 480, "The Importance of Consistency in Design: A"),
+        ("The Importance of Consistency in Design: a tale", 480, "The Importance of Consistency in Design: a tale"),
+        ("The Importance of Consistency in Design: A", 480, "The Importance of Consistency in Design"),
+        ("It ensures that all of it is well. It is not,", 480, "It ensures that all of it is well."),
+        ("What it comes to", 480, "What it comes to"),
         ("A whole sentence, which just fits.", 34, "A whole sentence, which just fits."),
         ("No mark stands in this one at all", 33, "No mark stands in this one at all"),
         ("黛玉进了贾府的大门。众人都来见，而", 17, "黛玉进了贾府的大门。"),
