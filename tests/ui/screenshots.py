@@ -42,10 +42,14 @@ class Camera:
         self._out = out
         self._everything = everything
         self._taken: dict[Path, bytes] = {}
+        # parts are walked without pictures where others stand on them
+        self.covered = False
         out.mkdir(parents=True, exist_ok=True)
 
     def take(self, state: str, *, every: bool = False, drawer: bool = False) -> None:
         """drawer: with the shelf open where it hides."""
+        if self.covered:
+            return
         for width, appearance, language in EVERY if every or self._everything else THREE:
             self._dress(width, appearance, language)
             open_ = drawer and width <= 820
@@ -64,7 +68,7 @@ class Camera:
             picture = Image.open(io.BytesIO(taken)).convert("RGB")
             # what only the last bits of a colour tell apart is the browser's smoothing
             rounded = picture.point(lambda value: min(255, (value + 2) // 4 * 4))
-            rounded.save(path, "WEBP", lossless=True, quality=100, method=6)
+            rounded.save(path, "WEBP", lossless=True, quality=100, method=4)
             print(path, flush=True)
         self._taken.clear()
 
@@ -107,6 +111,7 @@ def main() -> None:
             for part in PARTS:
                 if options.only and part not in (*options.only, *FIRST_PARTS):
                     continue
+                camera.covered = bool(options.only) and part not in options.only
                 try:
                     getattr(walk, part)()
                 except Error as error:
