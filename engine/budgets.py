@@ -56,8 +56,7 @@ def read_budgets(folder: Path, *, layers: int, heads: int, kv_heads: int, by_mea
 
     The file is a list, one object a layer, of {"query head": [kind, vertical, slash, score]}, as Qwen2.5-1M has it. Of
     "vertical_and_slash" both numbers are keys, and a key head takes its group's largest; in our own kind "block" the
-    first are keys of a reading on a processor, the second of a choice by mean keys, as decoding makes and a GPU,
-    which needs more (0: as many).
+    first are keys when reading, the second keys when decoding, which chooses by mean keys and needs more (0: as many).
     """
     path = folder / FILE
     if not path.is_file():

@@ -101,7 +101,7 @@ class LanguageModel:
         kernels for heads of this size.
         """
         shape = self.shape
-        budgets = self._budgets(by_means=self.device.type != "cpu")
+        budgets = self._budgets(by_means=False)
         able = self.device.type == "cpu" or shape.dim in TRITON_DIMS
         default = "block" if budgets is not None and able else "dense"
         uniform = Budgets.uniform(shape.layers, shape.kv_heads)

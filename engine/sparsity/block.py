@@ -17,15 +17,15 @@ class BlockPolicy:
     """The blocks with the most estimated mass for each query block, up to the head's budget, and sink and local ones.
 
     Mass is estimated on sampled rows by the largest logit of each block, against the exact mass of what is attended to
-    anyway; on a GPU, for want of a kernel, by the blocks' mean keys, which hide a single key that matters: with 4,096
-    keys of 32,768 for the heads that copy, the default model then copies at a loss of 9.8 nats, not 0.7. Budgets differ
-    by head (``engine.budgets``): equal ones need several times the keys for the same loss.
+    anyway. Mean keys hide a single key that matters: with 4,096 keys of 32,768 for the heads that copy, the default
+    model then copies at a loss of 9.8 nats, not 0.7. Budgets differ by head (``engine.budgets``): equal ones need
+    several times the keys for the same loss.
     """
 
     name = "block"
 
     def __init__(self, budgets: Budgets, *, by_means: bool = False) -> None:
-        """by_means: score as a GPU does, and decoding."""
+        """by_means: score as decoding does, which must not look at every key."""
         self.budgets, self.by_means = budgets, by_means
 
     def keys(self, context: int) -> float:
@@ -46,7 +46,7 @@ class BlockPolicy:
             stride=STRIDE,
             empty=view.empty,
             partial=view.partial,
-            exact=view.key.device.type == "cpu" and not self.by_means,
+            exact=not self.by_means,
         )
         return top_blocks(
             scores, [self.budgets.keys(view.layer, head, view.start) for head in range(len(scores))], view

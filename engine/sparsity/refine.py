@@ -3,7 +3,7 @@
 The text is read with all keys but for its last rows; these are then run once for every head and level of keys, with
 that head alone choosing and all others attending to everything, and the divergence of the next token's distribution is
 taken. Budgets then go, step by step, where a key takes most of the divergence away; once for reading, which chooses by
-every key on a processor, and once by mean keys, as decoding chooses and a GPU. (The Qwen2.5-1M report refines by
+every key, and once by mean keys, as decoding chooses. (The Qwen2.5-1M report refines by
 recall, arXiv 2501.15383, section 4; on the models tried here recall did not tell which heads matter.)
 """
 

@@ -42,7 +42,7 @@ def block_scores(
     dim], the mean of each block's keys; sink, local: tokens, multiples of ``block``; empty: blocks without any key;
     partial: blocks with fewer keys than ``block``, and how many, for ``exact`` alone: their means know it.
     exact: a block counts by the largest of its keys' logits instead of its mean key's: 16 times the products, and a
-    single key that matters is seen. There is no Triton kernel for that: a GPU takes the reference.
+    single key that matters is seen.
     impl: None takes Triton for tensors on a GPU, and the tiles of a processor that has them. Returns [kv_heads, query
     blocks, start // block + blocks of the rows] in float32. Raises ValueError for lengths that do not fit.
     """
@@ -52,22 +52,20 @@ def block_scores(
         raise ValueError(f"a query block of {query_block} rows has no whole number of samples {stride} rows apart")
     fast = fit(queries, key, means) and tiled.fits(borders, block, query_block, stride, local)
     if impl is None:
-        impl = "triton" if queries.is_cuda and not exact else "tiles" if fast else "reference"
-    if exact and impl == "triton":
-        raise ValueError("Triton scores by mean keys only")
+        impl = "triton" if queries.is_cuda else "tiles" if fast else "reference"
     if impl == "tiles" and not fast:
         raise ValueError(
             "tiles want bfloat16 of dim 64 or 128 in place, 16 samples a query block, and a processor for it"
         )
-    if impl == "triton":
+    if impl == "reference":
+        function = reference.block_scores
+    elif impl == "tiles":
+        function = tiled.block_scores
+    else:
         from kernels.block_scores import triton
 
-        return triton.block_scores(
-            queries, key, means, start=start, borders=borders, block=block, query_block=query_block, scale=scale,
-            sink=sink, local=local, stride=stride, empty=empty,
-        )  # fmt: skip
-    found: Tensor = (reference if impl == "reference" else tiled).block_scores(
+        function = triton.block_scores
+    return function(
         queries, key, means, start=start, borders=borders, block=block, query_block=query_block, scale=scale,
         sink=sink, local=local, stride=stride, empty=empty, partial=partial or {}, exact=exact,
     )  # fmt: skip
-    return found

@@ -1,9 +1,9 @@
-"""Two passes over the mean keys on a GPU: every sampled row's total, then the shares of the blocks."""
+"""Two passes over the keys, or their means, on a GPU: every sampled row's total, then the shares of the blocks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import triton
@@ -40,6 +40,25 @@ def _edge(variant, second, third):
 def _logits(q, keys, held, scale):
     k = tl.load(keys, mask=held[:, None], other=0.0)
     return tl.dot(q, tl.trans(k), input_precision="tf32x3") * scale
+
+
+@triton.jit
+def _far(
+    q, key, means, blocks, held, have, k_token, m_block, scale,
+    BLOCK: tl.constexpr, LOG2_BLOCK: tl.constexpr, EXACT: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Logits of blocks in base 2: the largest of their first ``have`` keys, or the mean key's with their number."""
+    if EXACT:
+        logits = tl.full((q.shape[0], blocks.shape[0]), float("-inf"), tl.float32)
+        for number in range(BLOCK):
+            there = held & (number < have)
+            at = blocks.to(tl.int64) * BLOCK + number
+            k = tl.load(key + at[:, None] * k_token, mask=there[:, None], other=0.0)
+            each = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
+            logits = tl.maximum(logits, tl.where(there[None, :], each, float("-inf")))
+    else:
+        logits = _logits(q, means + blocks.to(tl.int64)[:, None] * m_block, held, scale) + LOG2_BLOCK
+    return logits
 
 
 @triton.jit
@@ -86,6 +105,8 @@ def _sums(
     LOCAL: tl.constexpr,
     BLOCK: tl.constexpr,
     LOG2_BLOCK: tl.constexpr,
+    EXACT: tl.constexpr,
+    PRECISION: tl.constexpr,
     HOLES: tl.constexpr,
     QUERY_BLOCK: tl.constexpr,
     STRIDE: tl.constexpr,
@@ -113,10 +134,14 @@ def _sums(
         end = tl.minimum(nearest, high // BLOCK)
         for at in range(tl.maximum(SINK // BLOCK, low // BLOCK), end, KEYS):
             held = at + lane < end
+            have = tl.full((KEYS,), BLOCK, tl.int32)
             if HOLES:
-                held = held & (tl.load(present + at + lane, mask=held, other=0) != 0)
-            logits = _logits(q, means + (at + lane).to(tl.int64)[:, None] * m_block, held, scale)
-            top, total = _add(logits + LOG2_BLOCK, held[None, :], top, total)
+                have = tl.load(present + at + lane, mask=held, other=0).to(tl.int32)
+                held = held & (have != 0)
+            logits = _far(
+                q, key, means, at + lane, held, have, k_token, m_block, scale, BLOCK, LOG2_BLOCK, EXACT, PRECISION
+            )
+            top, total = _add(logits, held[None, :], top, total)
         # what is attended to anyway, exactly: the sink, then everything from the local keys on
         for at in range(0, SINK + own - nearest * BLOCK + QUERY_BLOCK, KEYS):
             position = at + lane
@@ -132,6 +157,7 @@ def _sums(
 @triton.jit(do_not_specialize=["variants", "group", "rows", "start", "second", "third", "spans", "blocks"])
 def _shares(
     queries,
+    key,
     means,
     present,
     sums,
@@ -140,6 +166,8 @@ def _shares(
     q_head,
     q_member,
     q_row,
+    k_head,
+    k_token,
     m_head,
     m_block,
     variants,
@@ -155,6 +183,8 @@ def _shares(
     LOCAL: tl.constexpr,
     BLOCK: tl.constexpr,
     LOG2_BLOCK: tl.constexpr,
+    EXACT: tl.constexpr,
+    PRECISION: tl.constexpr,
     HOLES: tl.constexpr,
     QUERY_BLOCK: tl.constexpr,
     STRIDE: tl.constexpr,
@@ -174,6 +204,7 @@ def _shares(
         return
     width = tl.arange(0, DIM)
     lane = tl.arange(0, KEYS)
+    key += head * k_head + width[None, :]
     means += head * m_head + width[None, :]
     line = head * (tl.num_programs(0) // spans) + index
     sums += line * (group * (QUERY_BLOCK // STRIDE))
@@ -189,10 +220,14 @@ def _shares(
             end = tl.minimum(last, high // BLOCK)
             for at in range(tl.maximum(begin, low // BLOCK), end, KEYS):
                 held = at + lane < end
+                have = tl.full((KEYS,), BLOCK, tl.int32)
                 if HOLES:
-                    held = held & (tl.load(present + at + lane, mask=held, other=0) != 0)
-                logits = _logits(q, means + (at + lane).to(tl.int64)[:, None] * m_block, held, scale)
-                share = tl.sum(tl.exp2(logits + LOG2_BLOCK - whole[:, None]), 0) / (samples * group)
+                    have = tl.load(present + at + lane, mask=held, other=0).to(tl.int32)
+                    held = held & (have != 0)
+                logits = _far(
+                    q, key, means, at + lane, held, have, k_token, m_block, scale, BLOCK, LOG2_BLOCK, EXACT, PRECISION
+                )
+                share = tl.sum(tl.exp2(logits - whole[:, None]), 0) / (samples * group)
                 if tile > 0:
                     share += tl.load(scores + at + lane, mask=held, other=0.0)
                 tl.store(scores + at + lane, share, mask=held)
@@ -212,6 +247,8 @@ def block_scores(
     local: int,
     stride: int,
     empty: Sequence[int],
+    partial: Mapping[int, int],
+    exact: bool,
 ) -> Tensor:
     """See ``kernels.block_scores.block_scores``."""
     variants, heads, group, rows, dim = queries.shape
@@ -226,7 +263,8 @@ def block_scores(
     tiles, spans = -(-samples // tile), max(1, -(-(total - sink // block) // SPAN))
     scores = torch.full((heads, query_blocks, total), float("-inf"), device=queries.device)
     sums = torch.empty((heads, query_blocks, samples), device=queries.device)
-    present = _present(total, empty, queries.device) if empty else sums
+    short = partial if exact else {}
+    present = _present(total, block, empty, short, queries.device) if empty or short else sums
     second, third = [*borders[1:], NO_BORDER, NO_BORDER][:2]
     place = (variants, group, rows, start, second, third)
     shape = {
@@ -234,30 +272,35 @@ def block_scores(
         "LOCAL": local,
         "BLOCK": block,
         "LOG2_BLOCK": math.log2(block),
-        "HOLES": bool(empty),
+        "EXACT": exact,
+        # three products of tensor cores hold too much for float32 of this width
+        "PRECISION": "ieee" if dim > 64 else "tf32x3",
+        "HOLES": bool(empty or short),
         "QUERY_BLOCK": query_block,
         "STRIDE": stride,
         "DIM": dim,
         "ROWS": tile,
-        "KEYS": cut.keys,
-        "num_warps": cut.warps,
-        "num_stages": cut.stages,
+        # a block's largest logit is one more tile in registers
+        "KEYS": cut.keys if not exact else cut.keys // 2,
+        "num_warps": 2 * cut.warps if exact and queries.dtype is torch.float32 else cut.warps,
+        "num_stages": 1 if exact and queries.dtype is torch.float32 else cut.stages,
     }
     strides = (*queries.stride()[:4], *key.stride()[:2], *means.stride()[:2])
     _sums[query_blocks * tiles, heads](
         queries, key, means, present, sums, *strides, *place, tiles, scale * LOG2_E, **shape
     )
-    strides = (*queries.stride()[:4], *means.stride()[:2])
     _shares[query_blocks * spans, heads](
-        queries, means, present, sums, scores, *strides, *place, spans, total, scale * LOG2_E,
+        queries, key, means, present, sums, scores, *strides, *place, spans, total, scale * LOG2_E,
         SPAN=SPAN, TILES=tiles, **shape,
     )  # fmt: skip
     return scores
 
 
-def _present(total: int, empty: Sequence[int], device: torch.device) -> Tensor:
-    """int8 [total]: 0 for the empty blocks. They come in runs; a run is one operation that waits for nothing."""
-    present = torch.ones(total, dtype=torch.int8, device=device)
+def _present(total: int, block: int, empty: Sequence[int], partial: Mapping[int, int], device: torch.device) -> Tensor:
+    """int8 [total]: keys of each block. Empty ones come in runs; a run is one operation that waits for nothing."""
+    present = torch.full((total,), block, dtype=torch.int8, device=device)
+    for number, length in partial.items():
+        present[number] = length
     first = last = -1
     for number in [*sorted(empty), total + 1]:
         if number != last:

@@ -149,7 +149,7 @@ def through_triton(folder: Path, texts: list[array[int]], tokens: array[int], *,
     def counted(*args: Any, **given: Any) -> Tensor:
         nonlocal seen
         seen += 1
-        return scores(*args, **given | {"exact": False}, impl=impl)
+        return scores(*args, **given, impl=impl)
 
     attend = engine.attention.sparse_attention
     LanguageModel.in_arena = True  # type: ignore[method-assign, assignment]

@@ -36,11 +36,12 @@ def block_scores(dim: int, dtype: torch.dtype) -> None:
     from kernels.block_scores import block_scores
 
     key = torch.empty(2, 2048, dim, dtype=dtype)
-    block_scores(
-        torch.empty(3, 2, 7, 256, dim, dtype=dtype), key, key[:, ::16],
-        start=1024, borders=[0, 256, 512], block=16, query_block=128, scale=0.1,
-        sink=64, local=256, stride=8, empty=[7], impl="triton",
-    )  # fmt: skip
+    for exact in (False, True):
+        block_scores(
+            torch.empty(3, 2, 7, 256, dim, dtype=dtype), key, key[:, ::16],
+            start=1024, borders=[0, 256, 512], block=16, query_block=128, scale=0.1,
+            sink=64, local=256, stride=8, empty=[7], exact=exact, impl="triton",
+        )  # fmt: skip
 
 
 def paged_decode(dim: int, dtype: torch.dtype) -> None:

@@ -285,12 +285,6 @@ def test_scores_can_be_by_the_largest_logit(start: int, rows: int, borders: list
         scored = [block for block in range(first, last) if block != 3]
         assert (found[:, number, scored].double() - share[:, [block - first for block in scored]]).abs().max() < 1e-5
         assert found[:, number].isfinite().sum() == 2 * len(scored)
-    with pytest.raises(ValueError, match="mean keys only"):
-        block_scores(
-            queries, key, key.view(2, -1, BLOCK, 16).mean(2),
-            start=start, borders=borders, block=BLOCK, query_block=QUERY_BLOCK, scale=SCALE,
-            sink=sink, local=local, stride=stride, exact=True, impl="triton",
-        )  # fmt: skip
 
 
 CASES = [
@@ -312,18 +306,22 @@ def in_small_spans(*args: Tensor, **given: object) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(("start", "rows", "borders", "group", "dim", "stride", "empty"), CASES)
 def test_triton_scores_agree_interpreted(
     interpreter: Interpreter, start: int, rows: int, borders: list[int], group: int, dim: int, stride: int,
-    empty: list[int], dtype: torch.dtype,
+    empty: list[int], exact: bool, dtype: torch.dtype,
 ) -> None:  # fmt: skip
     queries, key, _ = made(len(borders), 2, group, rows, start + rows + 16, dim, dtype)
     means = key[:, : (start + rows + 15) // BLOCK * BLOCK].reshape(2, -1, BLOCK, dim).mean(2)
     given = {"start": start, "borders": borders, "block": BLOCK, "query_block": QUERY_BLOCK, "scale": SCALE}
-    given |= {"sink": 32, "local": 64, "stride": stride, "empty": empty}
+    given |= {"sink": 32, "local": 64, "stride": stride, "empty": empty, "exact": exact}
+    given["partial"] = {6: 3, 7: 1} if empty else {}
     wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
     key[:, start + rows :] = math.nan  # nothing was written there yet
     means[:, empty] = math.nan
+    for number in empty if exact else ():
+        key[:, number * BLOCK : (number + 1) * BLOCK] = math.nan
     close(interpreter(in_small_spans, queries, key, means, **given), wanted)
 
 
@@ -335,13 +333,16 @@ def close(found: Tensor, wanted: Tensor) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(("start", "borders"), [(2048, [0]), (20480, [0, 8192, 16384])])
-def test_cuda_scores_agree_with_the_reference(start: int, borders: list[int], dim: int, dtype: torch.dtype) -> None:
+def test_cuda_scores_agree_with_the_reference(
+    start: int, borders: list[int], exact: bool, dim: int, dtype: torch.dtype
+) -> None:
     queries, key, _ = made(len(borders), 2, 7, 333, start + 336, dim, dtype)
     queries, key = queries.cuda(), key.cuda()
     means = key[:, : (start + 336)].reshape(2, -1, BLOCK, dim).mean(2)
     given = {"start": start, "borders": borders, "block": BLOCK, "query_block": 128, "scale": SCALE}
-    given |= {"sink": 64, "local": 256, "stride": 8, "empty": [7, 8, 9, 70]}
+    given |= {"sink": 64, "local": 256, "stride": 8, "empty": [7, 8, 9, 70], "partial": {30: 5}, "exact": exact}
     wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
     close(block_scores(queries, key, means, **given), wanted)  # type: ignore[arg-type]
 
