@@ -4,15 +4,14 @@ The questions of ``questions.json`` on the beginnings of six books, each asked i
 answer counts where one of the strings that the question names stands in it, letters of either case: this says what the
 mode brings out, not how well it is put. The books are read once into ``--home`` and kept, and so is each answer: a run
 that was stopped goes on. ``--upto`` asks what stands in the first tokens of each book, and shows no more of it (by the
-spoiler guard): a shorter context, without another reading. The row: right by mode and language, and what an answer took
-(median seconds, reading of the book not counted).
+spoiler guard): a shorter context, without another reading. The row: right by mode and language, and what the mode came
+to.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,7 +38,7 @@ def within(desk: Desk, document: DocumentRecord, tokens: int, anchors: list[str]
 
 
 def ask(desk: Desk, document: int, question: str, mode: Mode, most: int, upto: int | None) -> dict[str, Any]:
-    """The answer, the seconds it took and what the mode came to; RuntimeError where it failed. A runner works."""
+    """The answer and what the mode came to; RuntimeError where it failed. A runner works."""
     run = desk.ask(
         OWNER, question, document_ids=[document], mode=mode, sampling=Sampling(temperature=0.0, max_tokens=most),
         upto=None if upto is None else {document: upto},
@@ -50,7 +49,7 @@ def ask(desk: Desk, document: int, question: str, mode: Mode, most: int, upto: i
         raise RuntimeError(f"{question}: {end['error'] or end['state']}")
     _, turns = desk.quoted(OWNER, run.thread_id)
     used = next((event.payload["mode"] for event in events if event.kind == "mode"), mode)
-    return {"answer": turns[-1].answer, "seconds": sum(end["seconds"].values()), "used": used}
+    return {"answer": turns[-1].answer, "used": used}
 
 
 def main() -> None:
@@ -98,7 +97,6 @@ def main() -> None:
         found[mode] = {
             "right": len(hit),
             **{language: hit.count(language) for language in sorted(set(languages.values()))},
-            "seconds": statistics.median(each["seconds"] for _, each in told),
             "used": {used: sum(each["used"] == used for _, each in told) for used in ("whole", "reread")},
         }
     told_in = [languages[one["book"]] for one in asked]

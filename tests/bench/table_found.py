@@ -29,11 +29,10 @@ def found_tables(latest: Callable[..., list[dict[str, Any]]]) -> list[str]:
     if told := latest("answers", "model", "upto"):
         lines += [
             "Answers that bring out what was asked for, from the whole beginning of a book and from passages found in it, "
-            "greedily (`python -m tests.bench.answers`; seconds: median, the book's reading not counted):",
+            "greedily (`python -m tests.bench.answers`):",
             "",
-            "| model | tokens a book | questions | whole | passages | found by | English: whole, passages | Chinese "
-            "| seconds: whole, passages |",
-            "|---|---:|---:|---:|---:|---|---:|---:|---:|",
+            "| model | tokens a book | questions | whole | passages | found by | English: whole, passages | Chinese |",
+            "|---|---:|---:|---:|---:|---|---:|---:|",
         ]
         for row in told:
             whole, passages = row["modes"]["whole"], row["modes"]["reread"]
@@ -45,7 +44,7 @@ def found_tables(latest: Callable[..., list[dict[str, Any]]]) -> list[str]:
                     f"| {whole.get(language, 0)}, {passages.get(language, 0)} of {row['questions'].get(language, 0)} "
                     for language in ("en", "zh")
                 )
-                + f"| {whole['seconds']:.1f}, {passages['seconds']:.1f} |"
+                + "|"
             )
         lines.append("")
     return lines
