@@ -30,9 +30,11 @@ SPARSE_SLOWNESS_TILES = 1.3
 CORE = 60e9
 CORE_TILES = 480e9
 # position from which keys are chosen, by whether attention runs on tiles: ``engine.sparsity.policy``
-CROSSOVER, CROSSOVER_TILES = 2048, 16384
+CROSSOVER, CROSSOVER_TILES = 2048, 4096
 # keys that are attended to beside those chosen: sink, local ones and half of the own block
 ALWAYS = 384
+# scoring every key to choose, against attending to it (kernels/block_scores)
+SCORING = 0.1
 # parts that a long reading is summed up in
 PARTS = 64
 
@@ -66,7 +68,9 @@ class Pace:
             step = max(2048, -(-(last - border) // PARTS))
             for begin in range(border, last, step):
                 count = min(step, last - begin)
-                whole += sparse * self.pair * count * (ALWAYS + self.budgets.mean(begin + count // 2))
+                middle = begin + count // 2
+                whole += sparse * self.pair * count * (ALWAYS + self.budgets.mean(middle))
+                whole += dense * self.pair * count * SCORING * middle
         return whole
 
     def seconds(self, first: int, last: int, *, cores: int, done: int = 0, took: float = 0.0) -> float:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from kernels.decode_row.primitives import pointer
+from kernels.decode_row.primitives import fetch, pointer
 from kernels.jit import njit
 from kernels.tiles import instructions as tile
 from kernels.tiles import lanes
 from kernels.tiles.attend import LOG2, NOTHING, copied, pack, scores_of
 
 # tiles of keys whose largest logits are taken at a time: they fit the first cache for every member of a group
-KEY_TILES = 32
+KEY_TILES = 8
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -63,6 +63,8 @@ def largest(
         for number in range(KEY_TILES + 1):
             # an odd number of tiles takes one more, which is not looked at
             tiles[number] = key + (begin * block + min(number, count - 1) * 16) * row_bytes
+        if end < near:
+            fetch(key + end * block * row_bytes, min(step, near - end) * block * row_bytes)
         for member in range(group):
             run_scores(scratch, packed, member, group, packed_bytes, tiles, count, 1, begin * block, borders, dim)
             for number in range(short.shape[0]):
@@ -72,12 +74,10 @@ def largest(
                         (block - short[number, 1], 16), np.float32,
                     )  # fmt: skip
                     behind[:] = NOTHING
-            out = carray(pointer(found + member * found_step), (near, 16), np.float32)
-            for number in range(begin, end):
-                out[number] = NOTHING
-                lanes.column_max(
-                    scratch + (number - begin) * block * 64, block, found + member * found_step + number * 64
-                )
+            place = found + member * found_step + begin * 64
+            carray(pointer(place), ((end - begin) * 16,), np.float32)[:] = NOTHING
+            for number in range(end - begin):
+                lanes.column_max(scratch + number * block * 64, block, place + number * 64)
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
