@@ -164,8 +164,8 @@ def name_of(row: dict[str, Any]) -> str:
 
 
 def chart(found: list[dict[str, Any]]) -> str:
-    """Length by depth as SVG, a cell a pass key: found, or missed."""
-    newest = {(name_of(row), row["tokens"]): row for row in found}
+    """Length by depth as SVG, a cell a pass key: found, or missed. Of what people get, other policies left out."""
+    newest = {(name_of(row), row["tokens"]): row for row in found if row.get("policy", "default") == "default"}
     models = sorted({model for model, _ in newest})
     lengths = sorted({tokens for _, tokens in newest})
     depths = sorted({cell["depth"] for row in newest.values() for cell in row["cells"]})

@@ -108,14 +108,14 @@ def fidelity_table() -> list[str]:
 
 
 def passkey_table() -> list[str]:
-    found = latest("passkey", "model", "tokens", "together", "books")
+    found = latest("passkey", "model", "tokens", "policy", "together", "books")
     if not found:
         return []
     lines = [
         "Pass key found, of the depths tried (transformers' own attention is asked where Lectern missed, or everywhere):",
         "",
-        "| model | tokens | keys | Lectern | transformers' sdpa |",
-        "|---|---:|---|---:|---:|",
+        "| model | tokens | policy | keys | Lectern | transformers' sdpa |",
+        "|---|---:|---|---|---:|---:|",
     ]
     for row in found:
         cells = row["cells"]
@@ -124,7 +124,8 @@ def passkey_table() -> list[str]:
         ours = sum(cell["found"] for cell in cells)
         where = " of books" if row["books"] else ""
         how = f"{len(cells)} in one text{where}" if row["together"] else "one a text"
-        lines.append(f"| {row['model']} | {row['tokens']:,} | {how} | {ours} of {len(cells)} | {theirs} |")
+        which = f"{row['model']} | {row['tokens']:,} | {row['policy'] or 'default'}"
+        lines.append(f"| {which} | {how} | {ours} of {len(cells)} | {theirs} |")
     return [*lines, ""]
 
 
