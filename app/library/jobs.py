@@ -87,16 +87,16 @@ class Jobs:
         with self.library.read() as db:
             return [_record(row) for row in db.query(query + "ORDER BY id", parameters)]
 
-    def claim(self, *, least: int = 0) -> JobRecord | None:
-        """Start the job that waits with the highest priority, from ``least`` on, the oldest of them; no other claim
-        gets it."""
+    def claim(self, *, least: int = 0, below: int | None = None) -> JobRecord | None:
+        """Start the job that waits with the highest priority, from ``least`` on and under ``below``, the oldest of
+        them; no other claim gets it."""
         with self.library.write() as db:
             found = list(
                 db.query(
                     "UPDATE jobs SET state = 'running', started = ?, finished = NULL, error = NULL, stop_requested = 0 "
-                    "WHERE id = (SELECT id FROM jobs WHERE state = 'waiting' AND priority >= ? "
+                    "WHERE id = (SELECT id FROM jobs WHERE state = 'waiting' AND priority >= ? AND priority < ? "
                     f"ORDER BY priority DESC, queued, id LIMIT 1) RETURNING {_COLUMNS}",
-                    [now(), least],
+                    [now(), least, (1 << 62) if below is None else below],
                 )
             )
             return _record(found[0]) if found else None

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from app.errors import JobNotFound, LecternError
 from app.library.records import JobRecord
 from app.library.search import index_pending
-from app.reading.desk import BACKGROUND, ENDED, Desk
+from app.reading.desk import BACKGROUND, ENDED, QUESTION, Desk
 from app.reading.making.work import make
 from app.reading.work import Ended, Interrupted, Orders, Telling, answer, read
 from app.reading.writing.work import write
@@ -35,6 +35,9 @@ LOCK_SECONDS = 0.25
 # a cancel that crossed the beginning of the engine's work is said again
 CANCEL_SECONDS = 0.5
 TROUBLE_SECONDS = 1.0
+# where questions come one after another: after how long something else has a turn, and how long that is at most
+PATIENCE_SECONDS = 30.0
+TURN_SECONDS = 10.0
 
 Order = Literal["stop", "yield"]
 Work = Callable[[Desk, JobRecord, Telling, Orders], Ended]
@@ -43,10 +46,14 @@ WORK: dict[str, Work] = {"read": read, "ask": answer, "make": make, "write": wri
 
 
 class Watch:
-    """Looks, while a job runs, for a reason to end it: it was told to stop ("stop"), or must make way ("yield")."""
+    """Looks, while a job runs, for a reason to end it: it was told to stop ("stop"), or must make way ("yield").
 
-    def __init__(self, desk: Desk, job: JobRecord, closing: threading.Event) -> None:
+    turn: seconds in which it need not make way for a question.
+    """
+
+    def __init__(self, desk: Desk, job: JobRecord, closing: threading.Event, turn: float = 0.0) -> None:
         self._desk, self._job, self._closing = desk, job, closing
+        self._turn_ends = time.monotonic() + turn
         self._over = threading.Event()
         self._engine: Engine | None = None
         self._thread = threading.Thread(target=self._look, name="lectern-watch", daemon=True)
@@ -92,7 +99,11 @@ class Watch:
             return "stop"
         if self._closing.is_set():
             return "yield"
-        if self._job.kind != "ask" and self._desk.jobs.waiting_above(self._job.priority):
+        if (
+            self._job.kind != "ask"
+            and time.monotonic() >= self._turn_ends
+            and self._desk.jobs.waiting_above(self._job.priority)
+        ):
             return "yield"
         if self._job.kind == "read":
             # another model was chosen, or how it reads: what this one would go on with is not wanted any more
@@ -112,6 +123,8 @@ class Runner:
         self._thread: threading.Thread | None = None
         # the model that was made ready in idle time
         self._prepared: str | None = None
+        # when something other than a question last had its turn, or none waited
+        self._turned = time.monotonic()
 
     @property
     def works(self) -> bool:
@@ -170,10 +183,20 @@ class Runner:
             log.info("working the queue; %d jobs go on", waiting)
         # what nobody asked for waits where nothing shall be read ahead
         ahead = self._desk.settings.read_ahead == "on"
-        job = self._desk.jobs.claim(least=BACKGROUND if ahead else BACKGROUND + 1)
+        least = BACKGROUND if ahead else BACKGROUND + 1
+        job, turn = None, 0.0
+        if until is None and time.monotonic() - self._turned >= PATIENCE_SECONDS:
+            # many readers ask one after another, and the book of one of them would never be read
+            job, turn = self._desk.jobs.claim(least=least, below=QUESTION), TURN_SECONDS
+        if job is None:
+            job, turn = self._desk.jobs.claim(least=least), 0.0
         if job is not None:
-            self._do(job)
-        elif until is not None or not self._prepare():
+            made_way = self._do(job, turn)
+            if job.kind != "ask" and (turn or not made_way):
+                self._turned = time.monotonic()
+            return
+        self._turned = time.monotonic()
+        if until is not None or not self._prepare():
             self._closing.wait(IDLE_SECONDS)
 
     def _prepare(self) -> bool:
@@ -207,10 +230,11 @@ class Runner:
 
     # one job
 
-    def _do(self, job: JobRecord) -> None:
+    def _do(self, job: JobRecord, turn: float) -> bool:
+        """Work on a job; whether it made way for another."""
         telling = Telling(self._desk, job)
         log.info("job %d (%s) begins", job.id, job.kind)
-        with Watch(self._desk, job, self._closing) as watch:
+        with Watch(self._desk, job, self._closing, turn) as watch:
             try:
                 ended = WORK[job.kind](self._desk, job, telling, watch)
             except Interrupted:
@@ -224,11 +248,13 @@ class Runner:
                     f"Lectern itself failed here ({type(error).__name__}). Try again; the log in "
                     f"{self._desk.settings.logs} says more, and a report of it would help."
                 )
-        if ended.state == "stopped" and watch.order == "yield":
+        made_way = ended.state == "stopped" and watch.order == "yield"
+        if made_way:
             telling.again(ended)
         else:
             telling.end(ended)
         log.info("job %d: %s", job.id, ended.state if watch.order != "yield" else "makes way")
+        return made_way
 
     def _log(self, error: Exception) -> None:
         # never the message: it may hold a reader's text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from filelock import FileLock
 from app.errors import JobNotFound
 from app.library.store import Library
 from app.reading.desk import BACKGROUND, Desk, Run
-from app.reading.runner import Runner
+from app.reading.runner import WATCH_SECONDS, Runner
 from app.settings import Settings
 from engine.errors import WorkerDied
 from engine.protocol import Sampling
@@ -221,6 +222,39 @@ def test_a_removed_document_fails_its_question_clearly(desk: Desk, runner: Runne
     end = follow(desk, run.job_id)[-1][1]
     assert end["state"] == "failed"
     assert f"no document {id}" in end["error"]
+
+
+def test_a_reading_has_its_turn_where_questions_never_end(
+    desk: Desk, runner: Runner, machine: Machine, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 0.0)
+    job = job_of(desk, book("war", tokens=9000))
+    run = ask(desk, book("short", tokens=500))
+    machine.steps = 4
+    runner.start()
+    until(lambda: machine.steps == 0, "a part of the reading")
+    time.sleep(3 * WATCH_SECONDS)
+    # the question has waited all the while
+    assert (state(desk, job), state(desk, run.job_id), machine.jobs) == ("running", "waiting", ["read"])
+    machine.steps = None
+    assert follow(desk, job)[-1][1]["state"] == "done"
+    assert follow(desk, run.job_id)[-1][1]["state"] == "done"
+
+
+def test_a_turn_ends(desk: Desk, runner: Runner, machine: Machine, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.reading.runner.TURN_SECONDS", 0.3)
+    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 0.0)
+    job = job_of(desk, book("war", tokens=9000))
+    run = ask(desk, book("short", tokens=500))
+    machine.steps = 4
+    runner.start()
+    until(lambda: machine.steps == 0, "a part of the reading")
+    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 60.0)
+    until(lambda: "generate" in machine.jobs, "the question's turn")
+    assert state(desk, job) == "waiting"
+    machine.steps = None
+    assert follow(desk, run.job_id)[-1][1]["state"] == "done"
+    assert follow(desk, job)[-1][1]["state"] == "done"
 
 
 def test_what_does_not_fit_fails_with_numbers(desk: Desk, runner: Runner, machine: Machine, book: Book) -> None:
