@@ -150,7 +150,8 @@ def page_table() -> list[str]:
         lines.append(
             f"- {crowd['readers']} readers at once for {crowd['minutes']:g} minutes ({crowd['model']}): {waited['read']['count']} books read, "
             f"{waited['answer']['count']} questions answered, {len(crowd['errors'])} errors; the first word in "
-            f"{waited['first_word']['median']:.0f} s (worst {waited['first_word']['worst']:.0f} s)."
+            f"{waited['first_word']['median']:.0f} s (worst {waited['first_word']['worst']:.0f} s), a book read after "
+            f"{waited['read']['median']:.0f} s (worst {waited['read']['worst']:.0f} s)."
         )
     if turned := latest("pageturn", "book"):
         lines.append(
