@@ -167,16 +167,17 @@ def chart(found: list[dict[str, Any]]) -> str:
     """Length by depth as SVG, a cell a pass key: found, or missed. Of what people get, other policies left out."""
     newest = {(name_of(row), row["tokens"]): row for row in found if row.get("policy", "default") == "default"}
     models = sorted({model for model, _ in newest})
-    lengths = sorted({tokens for _, tokens in newest})
-    depths = sorted({cell["depth"] for row in newest.values() for cell in row["cells"]})
     wide, high, left, top = 72, 26, 64, 34
-    parts, y = [], 0
+    parts, y, width = [], 0, 0
     for model in models:
+        lengths = sorted(tokens for name, tokens in newest if name == model)
+        depths = sorted({cell["depth"] for tokens in lengths for cell in newest[model, tokens]["cells"]})
+        width = max(width, left + len(lengths) * wide, 10 * len(model))
         parts.append(f'<text x="0" y="{y + 14}" font-weight="600">Pass key: {model}</text>')
         for column, tokens in enumerate(lengths):
             x = left + column * wide
             parts.append(f'<text x="{x + wide / 2}" y="{y + top - 6}" text-anchor="middle">{tokens:,}</text>')
-            for cell in newest.get((model, tokens), {"cells": []})["cells"]:
+            for cell in newest[model, tokens]["cells"]:
                 line, colour = depths.index(cell["depth"]), "#2e7d5b" if cell["found"] else "#c2452d"
                 place = f'x="{x + 1}" y="{y + top + line * high + 1}" width="{wide - 2}" height="{high - 2}"'
                 name = f"{tokens:,} tokens, depth {cell['depth']:.0%}: {'found' if cell['found'] else 'missed'}"
@@ -185,7 +186,6 @@ def chart(found: list[dict[str, Any]]) -> str:
             middle = y + top + (line + 0.5) * high + 4
             parts.append(f'<text x="{left - 8}" y="{middle}" text-anchor="end">{depth:.0%}</text>')
         y += top + len(depths) * high + 20
-    width = left + len(lengths) * wide
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y}" width="{width}" height="{y}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12" fill="#555">\n' + "\n".join(parts) + "\n</svg>\n"
