@@ -98,6 +98,8 @@ def test_a_writing_session_with_a_reload_and_a_restart(
         assert page.input_value(".draft-text") == "The lamp 🕯 was lit at dusk."
         page.click("[data-do=write]")
         page.wait_for_selector(".option footer >> nth=1")
+        # the place of what is being written goes when the task has ended
+        page.wait_for_selector(".option.live", state="detached")
         # side by side: one beside the other, as high as it
         boxes = page.eval_on_selector_all(
             ".abreast .option",
