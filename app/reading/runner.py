@@ -35,9 +35,12 @@ LOCK_SECONDS = 0.25
 # a cancel that crossed the beginning of the engine's work is said again
 CANCEL_SECONDS = 0.5
 TROUBLE_SECONDS = 1.0
-# where questions come one after another: after how long something else has a turn, and how long that is at most
+# where questions come one after another: after how long, and how many, something else has a turn; how long that is at
+# most; and what is a turn too, though it had to make way. Who asks alone pauses between questions, and waits for none
 PATIENCE_SECONDS = 30.0
+PATIENCE_ANSWERS = 3
 TURN_SECONDS = 10.0
+SLICE_SECONDS = 2.0
 
 Order = Literal["stop", "yield"]
 Work = Callable[[Desk, JobRecord, Telling, Orders], Ended]
@@ -123,8 +126,8 @@ class Runner:
         self._thread: threading.Thread | None = None
         # the model that was made ready in idle time
         self._prepared: str | None = None
-        # when something other than a question last had its turn, or none waited
-        self._turned = time.monotonic()
+        # when something other than a question last had its turn, or nothing waited, and questions answered since
+        self._turned, self._answered = time.monotonic(), 0
 
     @property
     def works(self) -> bool:
@@ -185,17 +188,21 @@ class Runner:
         ahead = self._desk.settings.read_ahead == "on"
         least = BACKGROUND if ahead else BACKGROUND + 1
         job, turn = None, 0.0
-        if until is None and time.monotonic() - self._turned >= PATIENCE_SECONDS:
+        begun = time.monotonic()
+        if until is None and self._answered >= PATIENCE_ANSWERS and begun - self._turned >= PATIENCE_SECONDS:
             # many readers ask one after another, and the book of one of them would never be read
             job, turn = self._desk.jobs.claim(least=least, below=QUESTION), TURN_SECONDS
         if job is None:
             job, turn = self._desk.jobs.claim(least=least), 0.0
         if job is not None:
             made_way = self._do(job, turn)
-            if job.kind != "ask" and (turn or not made_way):
-                self._turned = time.monotonic()
+            now = time.monotonic()
+            if job.kind == "ask":
+                self._answered += 1
+            elif turn or not made_way or now - begun >= SLICE_SECONDS:
+                self._turned, self._answered = now, 0
             return
-        self._turned = time.monotonic()
+        self._turned, self._answered = begun, 0
         if until is not None or not self._prepare():
             self._closing.wait(IDLE_SECONDS)
 

@@ -227,34 +227,36 @@ def test_a_removed_document_fails_its_question_clearly(desk: Desk, runner: Runne
 def test_a_reading_has_its_turn_where_questions_never_end(
     desk: Desk, runner: Runner, machine: Machine, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 0.0)
+    # as if three had been answered just now; only one that waits again as long would have another turn
+    runner._answered = 3
+    runner._turned -= 60
+    monkeypatch.setattr("app.reading.runner.TURN_SECONDS", 1.0)
     job = job_of(desk, book("war", tokens=9000))
     run = ask(desk, book("short", tokens=500))
     machine.steps = 4
     runner.start()
     until(lambda: machine.steps == 0, "a part of the reading")
     time.sleep(3 * WATCH_SECONDS)
-    # the question has waited all the while
+    # the question has waited all the while, and then its turn comes
     assert (state(desk, job), state(desk, run.job_id), machine.jobs) == ("running", "waiting", ["read"])
-    machine.steps = None
-    assert follow(desk, job)[-1][1]["state"] == "done"
-    assert follow(desk, run.job_id)[-1][1]["state"] == "done"
-
-
-def test_a_turn_ends(desk: Desk, runner: Runner, machine: Machine, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.reading.runner.TURN_SECONDS", 0.3)
-    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 0.0)
-    job = job_of(desk, book("war", tokens=9000))
-    run = ask(desk, book("short", tokens=500))
-    machine.steps = 4
-    runner.start()
-    until(lambda: machine.steps == 0, "a part of the reading")
-    monkeypatch.setattr("app.reading.runner.PATIENCE_SECONDS", 60.0)
     until(lambda: "generate" in machine.jobs, "the question's turn")
     assert state(desk, job) == "waiting"
     machine.steps = None
     assert follow(desk, run.job_id)[-1][1]["state"] == "done"
     assert follow(desk, job)[-1][1]["state"] == "done"
+
+
+@pytest.mark.parametrize(("answered", "waited"), [(2, 60), (3, 20)])
+def test_who_asks_alone_never_waits_for_a_turn(
+    desk: Desk, runner: Runner, machine: Machine, book: Book, answered: int, waited: int
+) -> None:
+    runner._answered = answered
+    runner._turned -= waited
+    book("war", tokens=9000)
+    run = ask(desk, book("short", tokens=500))
+    runner.start()
+    assert follow(desk, run.job_id)[-1][1]["state"] == "done"
+    assert machine.jobs[0] == "generate"
 
 
 def test_what_does_not_fit_fails_with_numbers(desk: Desk, runner: Runner, machine: Machine, book: Book) -> None:
