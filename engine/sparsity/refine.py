@@ -60,7 +60,7 @@ class _Only(BlockPolicy):
     """One head of one layer chooses; all others attend to everything."""
 
     def __init__(self, layers: int, kv_heads: int) -> None:
-        super().__init__(Budgets.uniform(layers, kv_heads, EVERYTHING))
+        super().__init__(Budgets(((EVERYTHING,) * kv_heads,) * layers, most=None))
 
     def only(self, layer: int, head: int, keys: int) -> None:
         rows = [[EVERYTHING] * len(row) for row in self.budgets.table]
