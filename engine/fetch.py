@@ -27,6 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SECONDS = 0.2
+NOT_THERE = "not there"
 
 
 class Unavailable(Exception):
@@ -75,7 +76,7 @@ def from_hub(
     if "unsupported" in last:
         raise Refused(last["unsupported"])
     if "missing" in last:
-        raise Unavailable("not there")
+        raise Unavailable(NOT_THERE)
     if "failed" in last or not {"local", "finished"} & last.keys():
         raise Unavailable(last.get("failed") or f"exit code {code}: {_last_line(errors)}")
     return last

@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 NAMES = (
     "config.json",
@@ -29,6 +30,9 @@ NAMES = (
 
 SECONDS = 10.0
 """To wait for an answer."""
+
+PART = ".part"
+"""What a file is called that is not whole yet."""
 
 
 def say(**line: Any) -> None:
@@ -86,15 +90,41 @@ def fetch(repository: str, folder: Path, revision: str | None, file: str | None)
             return
     sizes = {name: files[name].size or 0 for name in names}
     say(total=sum(sizes.values()))
-    hub.snapshot_download(repository, revision=facts.sha, local_dir=folder, allow_patterns=names, etag_timeout=SECONDS)
+    hashes = {name: item.lfs.sha256 for name, item in files.items() if name in sizes and item.lfs is not None}
     for name, size in sizes.items():
-        # offline in between, the library returns the folder as it is
-        if not (folder / name).is_file() or (size and (folder / name).stat().st_size != size):
+        bring(repository, str(facts.sha), name, size, hashes.get(name), folder)
+        if size and (folder / name).stat().st_size != size:
             say(failed=f"the connection broke off before {name} was whole")
             return
+    for part in folder.glob(f"*{PART}"):  # of another revision
+        part.unlink()
     licence = facts.card_data.get("license") if facts.card_data else None
-    hashes = {name: item.lfs.sha256 for name, item in files.items() if name in sizes and item.lfs is not None}
     say(finished=True, revision=facts.sha, licence=licence, sizes=sizes, sha256=hashes)
+
+
+def bring(repository: str, revision: str, name: str, size: int, sha256: str | None, folder: Path) -> None:
+    """One file of a repository into ``folder``. A large one, which has a ``sha256``, goes on where it broke off: the
+    hub's own library drops what it has of a file when its process ends."""
+    import huggingface_hub as hub
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    target = folder / name
+    if sha256 and target.is_file() and target.stat().st_size == size:
+        return  # its bytes are held against their hash at the end
+    folder.mkdir(parents=True, exist_ok=True)
+    url = hub.hf_hub_url(repository, name, revision=revision)
+    facts = hub.get_hf_file_metadata(url, timeout=SECONDS)
+    headers = build_hf_headers()
+    if urlsplit(facts.location).netloc != urlsplit(url).netloc:
+        # a signed address of somebody else's, who need not know the token
+        headers.pop("authorization", None)
+    part = folder / f"{name}.{(sha256 or revision)[:12]}{PART}"
+    if not sha256 or (part.is_file() and part.stat().st_size > size):
+        part.unlink(missing_ok=True)
+    with part.open("ab") as file:
+        http_get(facts.location, file, resume_size=file.tell(), headers=headers, expected_size=size or None)
+    part.replace(target)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,8 +152,11 @@ def main(argv: list[str] | None = None) -> int:
     except HfHubHTTPError as error:
         say(failed=f"the hub answered {error.response.status_code if error.response is not None else error}")
     except Exception as error:  # httpx, sockets, certificates, offline mode: all mean "not from here"
-        text = str(error).strip().splitlines()
-        say(failed=f"{type(error).__name__}: {text[0] if text else 'no answer'}"[:200])
+        lines = str(error).strip().splitlines()
+        text = f"{type(error).__name__}: {lines[0] if lines else 'no answer'}"[:200]
+        # by its name, since the hub's library changes its client
+        broken = any(one.__name__ == "TransportError" for one in type(error).__mro__)
+        say(failed=f"the connection to the hub failed ({text})" if broken else text)
     return 0
 
 

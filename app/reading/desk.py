@@ -95,11 +95,15 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
         """Change settings from now on and for the next start: ``model``, ``readings_budget``, ``policy``. A reading in
         hand gives way to another model's; an answer in hand is finished by its own.
 
+        A model that could not be had is tried again when it is chosen again.
+
         Raises SettingInvalid, and then changes nothing.
         """
         before, self.settings = self.settings, self.settings.choose(**values)
         if before.engine != self.settings.engine:
             self.engines.renew()
+        if "model" in values:
+            self.engines.forgive(self.settings.model)
 
     def machine(self) -> Surroundings:
         """This machine, as it was when first looked at, and which models of the catalogue it could run."""

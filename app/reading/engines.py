@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,6 +11,9 @@ from typing import Protocol, runtime_checkable
 from app.errors import LecternError
 from engine.errors import EngineError
 from engine.protocol import Engine, Loading, Prompt
+
+AT_ONCE_SECONDS = 2.0
+"""In which a checkpoint that is on this machine is found, also in the hub's own cache."""
 
 Report = Callable[[Loading], None]
 EngineFactory = Callable[[str], Engine]
@@ -65,14 +69,21 @@ class Engines:
             return self._get(name, report)
 
     def now(self, name: str) -> Engine:
-        """Like ``get``, but raises ModelNotReady while another thread is fetching a checkpoint."""
+        """Like ``get``, but raises ModelNotReady where the checkpoint must be fetched, or another thread is at it. A
+        page asks: its request may end at any moment, and a download shall not end with it."""
         engine = self._ready.get(name)
         if engine is not None:
             return engine
         if not self._making.acquire(blocking=False):
             raise ModelNotReady(name, self._told.text, self._told.done, self._told.total)
+        begun = time.monotonic()
+
+        def leave(event: Loading) -> None:
+            if event.total or time.monotonic() - begun > AT_ONCE_SECONDS:
+                raise ModelNotReady(name, event.text, event.done, event.total)
+
         try:
-            return self._get(name, None)
+            return self._get(name, leave)
         finally:
             self._making.release()
 
@@ -83,6 +94,10 @@ class Engines:
     def problem(self, name: str) -> EngineError | None:
         """Why the last attempt to make it failed."""
         return self._problems.get(name)
+
+    def forgive(self, name: str) -> None:
+        """Forget why it could not be made: whoever works the queue tries again."""
+        self._problems.pop(name, None)
 
     def renew(self) -> None:
         """Make every engine anew when it is next asked for; what one does now, it ends as it was."""
@@ -115,6 +130,9 @@ class Engines:
             if report is not None:
                 report(event)
 
+        # while it is tried again, how far it is counts, and not why it failed before
+        self._problems.pop(name, None)
+        self._told = Loading(text="")
         try:
             engine = self._factory(name)
             if isinstance(engine, Preparable):
@@ -124,6 +142,5 @@ class Engines:
         except EngineError as error:
             self._problems[name] = error
             raise
-        self._problems.pop(name, None)
         self._ready[name] = engine
         return engine

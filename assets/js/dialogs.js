@@ -93,7 +93,8 @@
         parts.push(h("div", { class: "fetching", role: "status" }, h("p", {}, line, total > 0 && h("span", { class: "fine" }, ` ${Lectern.bytes(done)} / ${Lectern.bytes(total)}`)),
           h("div", { class: "bar" + (share === null ? " unsure" : "") }, h("span", { style: share === null ? {} : { width: share * 100 + "%" } }))));
       }
-      if (now.problem) parts.push(h("p", { class: "trouble", role: "alert" }, icon("warning"), h("span", {}, h("strong", {}, t("model.problem", { name: now.name })), " ", Lectern.said(now.problem))));
+      if (now.problem) parts.push(h("p", { class: "trouble", role: "alert" }, icon("warning"), h("span", {}, h("strong", {}, t("model.problem", { name: now.name })), " ", Lectern.said(now.problem)),
+        !value.fixed && button("again", t("shelf.again"), () => change({ model: value.model }), { text: t("shelf.again"), kind: "firm", data: { focus: "fetch-again" } })));
       parts.push(h("ul", { class: "offers" }, value.offers.map(offer)));
       if (!value.fixed) {
         const known = value.offers.some((one) => one.current);

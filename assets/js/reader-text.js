@@ -245,7 +245,28 @@
       if (page) put(at() + along(page.getBoundingClientRect())[0] - 8);
       else put(at() + along(rect)[0] - (piece.at === offset && away === 0 ? 8 : extent() * away));
       await ensure();
+      hold();
       changed();
+    }
+
+    // what stands at the top, to be there again when the window has another size: a page and how far into it, or words
+    let held = null, keeping = false;
+    function hold() {
+      if (keeping) return;
+      const page = source?.kind === "pages" && loaded.find(({ element }) => along(element.getBoundingClientRect())[1] > 4);
+      if (page) { const [from, to] = along(page.element.getBoundingClientRect()); held = { page, part: -from / (to - from) }; } else held = { offset: source && position() };
+    }
+    async function keep() {
+      if (!source || !held) return;
+      keeping = true;
+      const { page, part, offset } = held;
+      if (page?.element.isConnected) {
+        const [from, to] = along(page.element.getBoundingClientRect());
+        put(at() + from + part * (to - from));
+        await ensure();
+      } else if (offset !== null && offset !== undefined) await go(offset, { away: 0 });
+      // the scrolling of this is over by then, and who reads on moves on from here
+      setTimeout(() => { keeping = false; }, 200);
     }
 
     function page(direction) {
@@ -260,7 +281,7 @@
     scroller.addEventListener("scroll", () => {
       ensure();
       clearTimeout(settled);
-      settled = setTimeout(changed, 120);
+      settled = setTimeout(() => { hold(); changed(); }, 120);
     }, { passive: true });
     scroller.addEventListener("wheel", (event) => {
       if (!vertical() || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
@@ -269,13 +290,14 @@
     }, { passive: false });
 
     return {
-      go, page, range, offsetOf, endBefore, position, bottom, ensure, visible,
+      go, keep, page, range, offsetOf, endBefore, position, bottom, ensure, visible,
       async show(next, offset, options) {
         turn += 1;
         source = next;
         store.clear();
         waiting.clear();
         loaded = [];
+        held = null;
         flow.replaceChildren();
         await go(offset, { away: 0, ...options });
       },
@@ -289,7 +311,7 @@
         change();
         if (held !== null && source) await go(held, { away: 0 });
       },
-      close() { turn += 1; source = null; loaded = []; store.clear(); waiting.clear(); flow.replaceChildren(); },
+      close() { turn += 1; source = held = null; loaded = []; store.clear(); waiting.clear(); flow.replaceChildren(); },
       loaded: () => loaded.map((one) => one.number),
     };
   };

@@ -376,7 +376,7 @@
       if (step) { event.preventDefault(); flow.page(step); } else if (event.key === "Home") { event.preventDefault(); go(0, { away: 0 }); } else if (event.key === "End") { event.preventDefault(); go(book.characters - 1); }
     });
     let size = 0;
-    new ResizeObserver(() => { if (book && Math.abs(scroller.clientWidth - size) > 24) { size = scroller.clientWidth; flow.ensure(); } }).observe(scroller);
+    new ResizeObserver(() => { if (book && Math.abs(scroller.clientWidth - size) > 4) { size = scroller.clientWidth; flow.keep(); } }).observe(scroller);
 
     Lectern.reader = { open, close, get document() { return book?.document ?? null; }, flow };
     return {

@@ -53,7 +53,7 @@
     const box = h("input", { type: "search", class: "find-box", maxlength: 200, oninput: () => seek(box.value),
       onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing && addressed()) fetchAddress(addressed()); } });
     const sorter = h("select", { class: "order-box", onchange: () => { order = sorter.value; Lectern.store.write("localStorage", "order", order); draw(); } });
-    const chips = h("div", { class: "chips" });
+    const chips = h("div", { class: "chips", role: "group" });
     finder.append(h("div", { class: "finder-row" }, box, sorter), chips);
     const orders = {
       added: () => 0,
@@ -241,7 +241,8 @@
         actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
           { text: t("shelf.stop"), data: { focus: "act" } }));
       } else if (item.state !== "read" && !tooLong(item)) {
-        const label = t({ failed: "shelf.again", unread: "shelf.begin" }[item.state] || "shelf.resume");
+        const begun = item.progress > 0;
+        const label = t(item.state === "failed" ? "shelf.again" : item.state === "stopped" && begun ? "shelf.resume" : "shelf.begin");
         actions.push(button(item.state === "failed" ? "again" : "play", label, () => send("resume", { id: item.id }),
           { text: label, data: { focus: "act" } }));
       }

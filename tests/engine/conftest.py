@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -247,7 +249,12 @@ class Hub:
         self.files: dict[str, bytes] = {}
         self.lfs: dict[str, str] = {}
         self.asked: list[str] = []
+        # where the parts that were asked for began
+        self.spans: list[int] = []
         self.status = 200
+        # bytes a second; and after how many bytes the line is dead. Both None as a rule
+        self.pace: int | None = None
+        self.broken: int | None = None
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -262,9 +269,25 @@ class Hub:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    self.wfile.write(body)
+                    self.send(body)
+
+            def send(self, body: bytes) -> None:
+                step = len(body) if hub.pace is None else max(1, hub.pace // 20)
+                for start in range(0, len(body), max(1, step)):
+                    if hub.broken is not None:
+                        hub.broken -= step
+                        if hub.broken <= 0:
+                            self.close_connection = True
+                            return
+                    with contextlib.suppress(ConnectionError):  # who asked has gone
+                        self.wfile.write(body[start : start + step])
+                    if hub.pace is not None:
+                        time.sleep(step / hub.pace)
 
             def do_GET(self) -> None:
+                if hub.broken is not None and hub.broken <= 0:
+                    self.close_connection = True
+                    return
                 path = unquote(urlsplit(self.path).path)
                 hub.asked.append(f"{self.command} {path}")
                 if hub.status != 200 or not path.startswith(("/someone/", "/api/models/someone/")):
@@ -280,6 +303,7 @@ class Hub:
                     span = self.headers.get("Range")
                     if span:
                         first, last = span.removeprefix("bytes=").split("-")
+                        hub.spans.append(int(first))
                         headers["Content-Range"] = f"bytes {first}-{last or len(body) - 1}/{len(body)}"
                         self.answer(206, body[int(first) : int(last) + 1 if last else None], headers)
                     else:

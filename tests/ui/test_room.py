@@ -369,6 +369,60 @@ def test_a_passage_is_explained_and_translated(page: tuple[Any, Watch], books: l
     assert at.locator("#question").is_visible() and not at.locator("[data-panel=reader].open").count()
 
 
+def test_a_collection_is_made_and_filters_the_shelf(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    for title in ("Handbook", "Marrow Point"):
+        at.locator(f".card:has-text({title!r}) .about").click()
+        at.wait_for_selector("dialog.book-dialog[open] .book-row")
+        at.get_by_role("combobox", name="Collections").fill("The sea, To read" if title == "Handbook" else "The sea")
+        at.locator(".book-foot").get_by_role("button", name="Save").click()
+        at.wait_for_selector("dialog.book-dialog[open]", state="detached")
+        at.wait_for_selector(f".card:has-text({title!r}) .card-tags:has-text('The sea')")
+    chips = at.locator(".finder .chips")
+    assert chips.locator("button").all_inner_texts() == ["The sea", "To read"]
+    every = at.locator(".card").count()
+    chips.get_by_role("button", name="The sea").click()
+    at.wait_for_function("() => document.querySelectorAll('.card').length === 2")
+    assert every > 2 and chips.locator("[aria-pressed=true]").inner_text() == "The sea"
+    # with words, within it
+    at.get_by_role("searchbox", name="Search titles and full text").fill("handbook")
+    at.wait_for_function("() => document.querySelectorAll('.card').length === 1")
+    at.get_by_role("searchbox", name="Search titles and full text").fill("")
+    chips.get_by_role("button", name="To read").click()
+    at.wait_for_function("() => document.querySelectorAll('.card').length === 1")
+    assert "Handbook" in at.locator(".card").inner_text()
+    # what is chosen stays so while it is not shown
+    assert at.evaluate("Lectern.seat.chosen.length") == 1
+    chips.get_by_role("button", name="To read").click()
+    at.wait_for_function("n => document.querySelectorAll('.card').length === n", arg=every)
+    # a collection without books is none
+    for title in ("Handbook", "Marrow Point"):
+        at.locator(f".card:has-text({title!r}) .about").click()
+        at.wait_for_selector("dialog.book-dialog[open] .book-row")
+        at.get_by_role("combobox", name="Collections").fill("")
+        at.locator(".book-foot").get_by_role("button", name="Save").click()
+        at.wait_for_selector("dialog.book-dialog[open]", state="detached")
+    at.wait_for_function("() => !document.querySelector('.finder .chips button')")
+
+
+def test_what_is_read_stays_where_it_is_when_the_window_changes(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    at.locator(".card:has-text('Marrow Point') .open-book").click()
+    at.wait_for_selector("[data-panel=reader].open:not(.loading) .reader-flow [data-at]")
+    at.evaluate("Lectern.reader.open(Lectern.reader.document, {start: 3000})")
+    at.wait_for_timeout(600)
+    place = at.evaluate("Lectern.reader.flow.position()")
+    for width in (390, 1024, 820, 1440):
+        at.set_viewport_size({"width": width, "height": 844})
+        at.wait_for_timeout(500)
+        now = at.evaluate("Lectern.reader.flow.position()")
+        assert abs(now - place) < 90, (width, place, now)
+    assert place > 1500
+    at.evaluate("Lectern.reader.close()")
+
+
 def test_the_shelf_is_sorted_and_a_reading_is_put_first(
     page: tuple[Any, Watch], books: list[str], tmp_path: Path
 ) -> None:

@@ -111,6 +111,8 @@ SAID = [
         for books in ([], [("A", 900_000)], [("A", 880_000), ("B", 20_000)], [("A", 450_000), ("B", 450_000)])
     ),
     engine.CheckpointNotFound("a", ["the hub"]),
+    engine.CheckpointNotFetched("a", [], "the connection to the hub failed (ReadTimeout: too slow)"),
+    engine.CheckpointNotFetched("a", [], "the connection broke off before model.safetensors was whole"),
     engine.CheckpointUnsupported("a", "it is no language model"),
     engine.CheckpointDamaged("/a", "cut"),
     engine.ContextTooLong(9, 3),
