@@ -13,12 +13,13 @@ import shutil
 import tempfile
 import uuid
 import zipfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from app.errors import BackupDamaged, BackupExists, HomeNotEmpty
+from app.errors import BackupDamaged, BackupExists, HomeNotEmpty, LibraryFull
 from app.library.database import BUSY_SECONDS, translated
 from app.library.files import CHUNK_BYTES, flush_folder, private_folder
 from app.library.values import now
@@ -46,9 +47,13 @@ class Backup:
     size: int
 
 
-def back_up(library: Library, path: Path) -> Backup:
+Told = Callable[[int, int], None]
+"""(done, total), in bytes: what is written, then all of it again as it is read back. What it raises ends the backup."""
+
+
+def back_up(library: Library, path: Path, told: Told | None = None) -> Backup:
     """Write the library to ``path`` while others use it, and read it back. Raises BackupExists, BackupDamaged for an
-    original that is missing or has changed, OSError."""
+    original that is missing or has changed, LibraryFull where the disk has no room for it, OSError."""
     path = Path(path)
     if path.exists():
         raise BackupExists(str(path))
@@ -60,14 +65,19 @@ def back_up(library: Library, path: Path) -> Backup:
             # one state of the library; every file it names stands already, and stays
             with library.snapshot() as connection:
                 connection.execute("VACUUM INTO ?", [str(copy)])
+            files = [(*one, library.files.path(*one)) for one in _files(copy)]
+            total = copy.stat().st_size + sum(place.stat().st_size for *_, place in files if place.is_file())
+            if shutil.disk_usage(path.absolute().parent).free < total:
+                # books are compressed already, most of them
+                raise LibraryFull(str(path.absolute().parent))
+            count = _Count(2 * total, told)
             with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-                    members = [_put(archive, DATABASE, copy)]
-                    for sha256, format in _files(copy):
-                        place = library.files.path(sha256, format)
+                    members = [_put(archive, DATABASE, copy, count)]
+                    for sha256, format, place in files:
                         if not place.is_file():
                             raise BackupDamaged(str(place), "it is missing from the library")
-                        member = _put(archive, f"files/{sha256[:2]}/{sha256}.{format}", place)
+                        member = _put(archive, f"files/{sha256[:2]}/{sha256}.{format}", place, count)
                         if member["sha256"] != sha256:
                             raise BackupDamaged(str(place), "its bytes no longer match its name")
                         members.append(member)
@@ -80,7 +90,7 @@ def back_up(library: Library, path: Path) -> Backup:
             copy.unlink(missing_ok=True)
         with zipfile.ZipFile(part) as archive:
             for member in members:
-                _copy_member(archive, member, None, str(path))
+                _copy_member(archive, member, None, str(path), count)
         os.replace(part, path)
         flush_folder(path.absolute().parent)
     finally:
@@ -126,13 +136,24 @@ def restore(path: Path, home: Path) -> Backup:
     return Backup(path=str(path), documents=documents, files=len(members) - 1, size=size)
 
 
-def _put(archive: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]:
+class _Count:
+    def __init__(self, total: int = 0, told: Told | None = None) -> None:
+        self._done, self._total, self._told = 0, total, told
+
+    def add(self, size: int) -> None:
+        self._done += size
+        if self._told is not None:
+            self._told(min(self._done, self._total), self._total)
+
+
+def _put(archive: zipfile.ZipFile, name: str, path: Path, count: _Count) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as reader, archive.open(name, "w", force_zip64=True) as writer:
         while chunk := reader.read(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
             writer.write(chunk)
+            count.add(len(chunk))
     return {"name": name, "sha256": digest.hexdigest(), "size": size}
 
 
@@ -160,7 +181,9 @@ def _manifest(archive: zipfile.ZipFile, path: str) -> list[dict[str, Any]]:
     return members
 
 
-def _copy_member(archive: zipfile.ZipFile, member: dict[str, Any], to: IO[bytes] | None, path: str) -> None:
+def _copy_member(
+    archive: zipfile.ZipFile, member: dict[str, Any], to: IO[bytes] | None, path: str, count: _Count | None = None
+) -> None:
     digest, size = hashlib.sha256(), 0
     try:
         reader = archive.open(member["name"])
@@ -173,6 +196,8 @@ def _copy_member(archive: zipfile.ZipFile, member: dict[str, Any], to: IO[bytes]
             size += len(chunk)
             if to is not None:
                 to.write(chunk)
+            if count is not None:
+                count.add(len(chunk))
     if size != member["size"] or digest.hexdigest() != member["sha256"]:
         raise BackupDamaged(path, f"{member['name']} does not match its SHA-256")
 

@@ -11,6 +11,7 @@ import gradio as gr
 from app.ui import context, conversation, model, settings, threads
 from app.ui.acts import Acts, Changes
 from app.ui.artefacts import ArtefactPanel
+from app.ui.backups import Backups
 from app.ui.chapters import Chapters
 from app.ui.panel import Payload, panel
 from app.ui.reader import Reader
@@ -42,6 +43,7 @@ class Page:
         self._acts = Acts(desk, self._shelf, space=options.space)
         self._chapters = Chapters(desk, space=options.space)
         self._artefacts = ArtefactPanel(desk, space=options.space)
+        self.backups = Backups(desk)
         self._panels: dict[str, gr.HTML] = {}
 
     def build(self) -> gr.Blocks:
@@ -66,7 +68,7 @@ class Page:
                 reader = self._reader.build()
             notes = panel("notes")
             book = self._chapters.build()
-            settings.build(self._desk, space=self._space)
+            settings.build(self._desk, self.backups, space=self._space)
             panel("keys")
             self._panels = {
                 "shelf": shelf,

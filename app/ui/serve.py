@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.documents.parse import FILE_LIMIT
 from app.errors import SettingInvalid
 from app.ui import theme
+from app.ui.backups import Backups, Served
 from app.ui.page import Page
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def serve(settings: Settings, desk: Desk, runner: Runner) -> None:
         # what was dropped on a server that ended
         page.resume()
         try:
-            print(f"Lectern is at {launch(blocks, settings)}", flush=True)
+            print(f"Lectern is at {launch(blocks, settings, page.backups)}", flush=True)
             while True:
                 time.sleep(3600)
         finally:
@@ -53,10 +54,13 @@ def serve(settings: Settings, desk: Desk, runner: Runner) -> None:
         runner.close(CLOSE_SECONDS)
 
 
-def launch(blocks: gr.Blocks, settings: Settings) -> str:
+def launch(blocks: gr.Blocks, settings: Settings, backups: Backups | None = None) -> str:
     """Start serving; returns the address to open."""
     port = settings.port or _free_port(settings.host)
     blocks.queue(default_concurrency_limit=None, api_open=False)
+    middleware = [Middleware(Guard, space=settings.space, loopback=settings.host in LOOPBACK)]
+    if backups is not None and not settings.space:
+        middleware.append(Middleware(Served, backups=backups))
     try:
         blocks.launch(
             server_name=settings.host,
@@ -79,7 +83,7 @@ def launch(blocks: gr.Blocks, settings: Settings) -> str:
             theme=theme.theme(),
             head=theme.head(settings),
             app_kwargs={
-                "middleware": [Middleware(Guard, space=settings.space, loopback=settings.host in LOOPBACK)],
+                "middleware": middleware,
                 "docs_url": None,
                 "redoc_url": None,
                 "openapi_url": None,

@@ -16,6 +16,7 @@ import gradio as gr
 from app.errors import LecternError, SettingInvalid
 from app.settings import DEFAULT_SHARE, POLICIES
 from app.ui import model
+from app.ui.backups import Backups
 from app.ui.notes import trouble
 from app.ui.panel import Payload, panel
 from app.ui.seat import Seat
@@ -33,7 +34,7 @@ NAMES = {field.name for field in fields(Sampling)} - {"stop"}
 WHOLE = ("top_k", "max_tokens", "seed")
 
 
-def build(desk: Desk, *, space: bool) -> gr.HTML:
+def build(desk: Desk, backups: Backups, *, space: bool) -> gr.HTML:
     # Gradio marks server functions with an attribute, which a bound method cannot have, and hands them one value
     def look(said: Any) -> Payload:
         return show(desk, said if isinstance(said, dict) else {}, space=space)
@@ -44,7 +45,10 @@ def build(desk: Desk, *, space: bool) -> gr.HTML:
     def change(said: Any) -> Payload:
         return choose(desk, said if isinstance(said, dict) else {}, space=space)
 
-    return panel("settings", server=[look, storage, change])
+    def backup(said: Any) -> Payload:
+        return back_up(backups, said if isinstance(said, dict) else {}, space=space)
+
+    return panel("settings", server=[look, storage, change, backup])
 
 
 def sampling(said: Any) -> Sampling:
@@ -108,6 +112,19 @@ def kept(desk: Desk, said: Payload, *, space: bool) -> Payload:
         "free": disk.free,
         "disk": disk.total,
     }
+
+
+def back_up(backups: Backups, said: Payload, *, space: bool) -> Payload:
+    """Said {"visitor", "act"?: make, stop or drop}; how it stands then."""
+    if space or Seat.read(said).owner(space=space) is None:
+        return {}
+    act = {"make": backups.make, "stop": backups.stop, "drop": backups.drop}.get(str(said.get("act")))
+    try:
+        if act is not None:
+            act()
+        return backups.show()
+    except Exception as error:
+        return {"note": trouble(error)}
 
 
 def choose(desk: Desk, said: Payload, *, space: bool) -> Payload:

@@ -49,6 +49,7 @@ SCRIPTS = (
     "history.js",
     "conversation.js",
     "composer.js",
+    "backup.js",
     "dialogs.js",
     "chapters.js",
     "reader-text.js",

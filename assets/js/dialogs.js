@@ -48,7 +48,7 @@
       }
     }
     async function look() { const answer = await ask("look"); if (answer?.offers) { value = answer; draw(); } }
-    async function weigh() { const answer = await ask("storage"); if (answer) { kept = answer; draw(); } }
+    async function weigh() { if (section === "storage") backup.look(); const answer = await ask("storage"); if (answer) { kept = answer; draw(); } }
     async function change(said) { asking = null; const answer = await ask("change", said); if (answer?.offers) { value = answer; draw(); } }
 
     const row = (label, control, hint) => h("div", { class: "setting" }, h("div", { class: "setting-text" }, label, hint && h("p", { class: "fine" }, hint)), control);
@@ -154,6 +154,7 @@
     }
 
     // ---- storage
+    const backup = Lectern.backup({ ask: (said) => ask("backup", said), draw: () => draw(), shown: () => box.open && section === "storage" });
     function storage() {
       if (!kept) return [h("p", { class: "fine" }, t("settings.weighing"))];
       if (!kept.sizes) return [h("p", {}, t("space.temporary"))];
@@ -166,7 +167,8 @@
         h("dl", { class: "sizes" }, names.flatMap((name) => [h("dt", {}, h("span", { class: `swatch of-${name}` }), t(`settings.size_${name}`)), h("dd", {}, Lectern.bytes(kept.sizes[name]))]),
           h("dt", {}, h("span", { class: "swatch" }), t("settings.size_free")), h("dd", {}, Lectern.bytes(kept.free))),
         row(h("label", { for: "set-budget" }, t("settings.budget")), field, t("settings.budget_hint")),
-        h("dl", { class: "places" }, h("dt", {}, t("settings.home")), h("dd", {}, h("code", {}, value.home)), h("dt", {}, t("settings.cache")), h("dd", {}, h("code", {}, value.cache)))];
+        h("dl", { class: "places" }, h("dt", {}, t("settings.home")), h("dd", {}, h("code", {}, value.home)), h("dt", {}, t("settings.cache")), h("dd", {}, h("code", {}, value.cache))),
+        ...backup.draw()];
     }
 
     // ---- language and appearance

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from app.library.backup import restore
+from app.library.store import Library
 from tests.ui.books import write_chinese, write_epub, write_tale
 from tests.ui.conftest import Server, Watch
 
@@ -367,6 +369,37 @@ def test_a_passage_is_explained_and_translated(page: tuple[Any, Watch], books: l
     at.locator(".reader-menu").get_by_role("button", name="Ask").click()
     assert at.input_value("#question").startswith("> The brass key")
     assert at.locator("#question").is_visible() and not at.locator("[data-panel=reader].open").count()
+
+
+def test_a_backup_is_made_downloaded_and_restored(page: tuple[Any, Watch], books: list[str], tmp_path: Path) -> None:
+    at, watch = page
+    begin(at, books)
+    at.evaluate("Lectern.say('settings', 'show', 'storage')")
+    at.get_by_role("button", name="Make a backup").click()
+    # it is made whether the page stays or not
+    with watch.leaving():
+        at.reload()
+        at.wait_for_selector(".card")
+    at.evaluate("Lectern.say('settings', 'show', 'storage')")
+    at.wait_for_selector(".backup-made strong:has-text('lectern-')")
+    with at.expect_download() as told:
+        at.locator(".backup-made").get_by_role("link", name="Download").click()
+    kept = tmp_path / told.value.suggested_filename
+    told.value.save_as(kept)
+    home = tmp_path / "restored"
+    made = restore(kept, home)
+    assert made.documents == len(books) + 1
+    with Library(home) as library:
+        assert library.check() == []
+        assert "The Lighthouse of Marrow Point" in [one.title for one in library.documents(library.owner())]
+    at.locator(".restoring summary").click()
+    assert f"lectern restore {kept.name} --home" in at.locator(".restoring pre").inner_text()
+    # its address is nobody else's to guess, and what is taken away is gone
+    address = at.locator(".backup-made a").get_attribute("href")
+    assert at.request.get(watch.url + "/lectern/backup/x/" + kept.name).status == 404
+    at.get_by_role("button", name="Take this backup away").click()
+    at.wait_for_selector(".backup-made", state="detached")
+    assert at.request.get(watch.url + address).status == 404
 
 
 def test_a_collection_is_made_and_filters_the_shelf(page: tuple[Any, Watch], books: list[str]) -> None:

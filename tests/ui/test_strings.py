@@ -105,6 +105,7 @@ SAID = [
     errors.SourceRefused("http://a", "it is not public"),
     errors.SourceFailed("http://a", "404"),
     errors.TagInvalid("a" * 61, 60),
+    errors.BackupDamaged("/a", "it is missing from the library"),
     *(
         errors.RoomExceeded(900_000, 32_768, reason, books)
         for reason in ("model", "memory", "disk", "budget")

@@ -296,6 +296,9 @@ class Walk:
     def settings(self) -> None:
         for section in ("model", "answers", "reading", "storage", "look", "privacy"):
             self.page.evaluate("name => Lectern.say('settings', 'show', name)", section)
+            if section == "storage" and not self.page.locator(".backup-made").count():
+                self.page.get_by_role("button", name="Make a backup").click()
+                self.page.wait_for_selector(".backup-made")
             self.page.wait_for_timeout(1500)
             self.camera.take(f"settings-{section}")
             self.close()

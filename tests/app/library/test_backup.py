@@ -56,6 +56,23 @@ def test_there_and_back(library: Library, owner: int, saved: Path, tmp_path: Pat
     assert not list(library.files.incoming.iterdir())
 
 
+def test_it_tells_how_far_it_is_and_stops_without_a_trace(
+    library: Library, owner: int, saved: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    made = back_up(library, tmp_path / "told.zip", lambda done, total: told.append((done, total)))
+    assert told == sorted(told) and told[-1] == (2 * made.size, 2 * made.size)
+
+    def stop(done: int, total: int) -> None:
+        if 2 * done > total:  # while it is read back
+            raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        back_up(library, tmp_path / "stopped.zip", stop)
+    assert sorted(tmp_path.iterdir()) == before and not list(library.files.incoming.iterdir())
+
+
 def test_it_refuses_to_write_over_anything(library: Library, saved: Path, home: Path, tmp_path: Path) -> None:
     with pytest.raises(BackupExists):
         back_up(library, saved)
