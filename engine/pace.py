@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.budgets import Budgets, read_budgets
+from engine.budgets import Budgets, read_budgets, stride
 from engine.catalogue import Entry, Shape
 from engine.describe import shape_of
 from engine.errors import EngineError
@@ -33,8 +33,8 @@ CORE_TILES = 480e9
 CROSSOVER, CROSSOVER_TILES = 2048, 4096
 # keys that are attended to beside those chosen: sink, local ones and half of the own block
 ALWAYS = 384
-# scoring every key to choose, against attending to it (kernels/block_scores)
-SCORING = 0.1
+# looking at every key to choose, against attending to it, for a row that does (kernels/block_scores)
+SCORING = 0.8
 # parts that a long reading is summed up in
 PARTS = 64
 
@@ -70,7 +70,7 @@ class Pace:
                 count = min(step, last - begin)
                 middle = begin + count // 2
                 whole += sparse * self.pair * count * (ALWAYS + self.budgets.mean(middle))
-                whole += dense * self.pair * count * SCORING * middle
+                whole += dense * self.pair * count * middle * SCORING / stride(middle)
         return whole
 
     def seconds(self, first: int, last: int, *, cores: int, done: int = 0, took: float = 0.0) -> float:

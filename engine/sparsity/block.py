@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.budgets import Budgets
+from engine.budgets import Budgets, stride
 from engine.sparsity.policy import BLOCK, LOCAL, QUERY_BLOCK, SINK, Chosen, View
 from kernels.block_scores import block_scores
 
-# every so many rows of a query block stand for it
-STRIDE = 8
+# rows of a chunk from which few of them speak for a query block: in a question, what it is about may stand in any row,
+# and it has not many
+FAR_ROWS = 1024
 
 
 class BlockPolicy:
@@ -43,7 +44,7 @@ class BlockPolicy:
             scale=view.scale,
             sink=SINK,
             local=LOCAL,
-            stride=STRIDE,
+            stride=stride(view.start if view.rows >= FAR_ROWS else 0),
             empty=view.empty,
             partial=view.partial,
             exact=not self.by_means,

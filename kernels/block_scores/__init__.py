@@ -55,7 +55,7 @@ def block_scores(
         impl = "triton" if queries.is_cuda else "tiles" if fast else "reference"
     if impl == "tiles" and not fast:
         raise ValueError(
-            "tiles want bfloat16 of dim 64 or 128 in place, 16 samples a query block, and a processor for it"
+            "tiles want bfloat16 of dim 64 or 128 in place, 16 samples of whole query blocks, and a processor for it"
         )
     if impl == "reference":
         function = reference.block_scores

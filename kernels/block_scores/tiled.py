@@ -1,8 +1,9 @@
-"""On AMX tiles: a piece is one query block of one key head. Products of bfloat16 are exact in their float32 sums."""
+"""On AMX tiles: a piece is 16 sampled rows of one key head. Products of bfloat16 are exact in their float32 sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import local as of_thread
 
 import numpy as np
 import torch
@@ -10,14 +11,18 @@ from torch import Tensor
 
 from kernels.parallel import each
 
+# a thread's memory to work in: at a million tokens 40 MB a piece, which the system would have to clear each time
+_rooms = of_thread()
+
 
 def fits(borders: Sequence[int], block: int, query_block: int, stride: int, local: int) -> bool:
-    """Whether sampled rows fill a tile's lanes, and Dual Chunk Attention's borders fall between tiles of mean keys.
+    """Whether whole query blocks fill a tile's lanes, and Dual Chunk Attention's borders fall between tiles of means.
 
     The last of those may reach past what is scored, but not past the local keys.
     """
     even = all(border % (16 * block) == 0 for border in borders)
-    return even and query_block == 16 * stride and block % 16 == 0 and local >= 16 * block
+    whole = query_block % stride == 0 and 16 * stride % query_block == 0
+    return even and whole and block % 16 == 0 and local >= 16 * block
 
 
 def block_scores(
@@ -51,16 +56,21 @@ def block_scores(
     short = np.array(sorted(partial.items()), np.int64).reshape(-1, 2)
     variant_step, head_step, member_step = (queries.stride(n) * 2 for n in range(3))
 
-    def piece(head: int, index: int) -> None:
-        first = index * query_block
-        share.shares(
-            instructions.CONFIGURATION.ctypes.data, queries.data_ptr() + head * head_step + first * dim * 2, variants,
-            variant_step, group, member_step, min(rows, first + query_block) - first, dim, stride,
-            key.data_ptr() + head * key.stride(0) * 2, means.data_ptr() + head * means.stride(0) * 2, start + first,
-            edges, block, sink, local, nothing, short, exact, scale, found[head, index],
-        )  # fmt: skip
+    together = 16 * stride  # rows of a tile
 
-    each(lambda which: piece(*which), [(head, index) for index in range(query_blocks) for head in range(heads)])
+    def piece(head: int, first: int) -> None:
+        number, end = first // query_block, min(rows, first + together)
+        space = getattr(_rooms, "space", np.empty(0, np.uint8))
+        while missing := share.shares(
+            instructions.CONFIGURATION.ctypes.data, queries.data_ptr() + head * head_step + first * dim * 2, variants,
+            variant_step, group, member_step, end - first, dim, stride, query_block,
+            key.data_ptr() + head * key.stride(0) * 2, means.data_ptr() + head * means.stride(0) * 2, start + first,
+            edges, block, sink, local, nothing, short, exact, scale,
+            found[head, number : number + together // query_block], space,
+        ):  # fmt: skip
+            space = _rooms.space = np.empty(missing, np.uint8)
+
+    each(lambda which: piece(*which), [(head, first) for first in range(0, rows, together) for head in range(heads)])
     if len(nothing):
         scores[:, :, torch.from_numpy(nothing[nothing < scores.shape[2]])] = float("-inf")
     return scores

@@ -83,23 +83,27 @@ def largest(
 @njit(nogil=True, error_model="numpy", cache=True)
 def shares(
     configuration: int, queries: int, variants: int, variant_step: int, group: int, member_step: int, rows: int,
-    dim: int, stride: int, key: int, means: int, own: int, borders: Any, block: int, sink: int, local: int, empty: Any,
-    short: Any, exact: bool, scale: float, out: Any,
-) -> None:  # fmt: skip
-    """out[b]: the share of block b, averaged over every ``stride``-th of at most 16 ``stride`` rows; the rest is left.
+    dim: int, stride: int, query_block: int, key: int, means: int, own: int, borders: Any, block: int, sink: int,
+    local: int, empty: Any, short: Any, exact: bool, scale: float, out: Any, space: Any,
+) -> int:  # fmt: skip
+    """out[q, b]: the share of block b, averaged over every ``stride``-th row of query block q; the rest is left.
 
+    The rows are at most 16 ``stride``: a tile has a lane for each that is looked at.
     queries: address of bfloat16 [variants][group][rows, dim], steps in bytes; key: of the first key; means: of the
     first block's mean; own: position of the first row; borders: [variants]; sink, local: tokens; empty: blocks; short:
-    [m, 2], blocks with fewer keys and how many; exact: by the largest logit of a block, its mean is not looked at.
+    [m, 2], blocks with fewer keys and how many; exact: by the largest logit of a block, its mean is not looked at;
+    space: uint8, to work in. Returns 0, or how large ``space`` has to be, and then nothing is done.
     """
     row_bytes, packed_bytes, tile_bytes = dim * 2, dim // 32 * 1024, 32 * dim
     sampled = (rows - stride // 2 + stride - 1) // stride
-    lead, near = sink // block, (own - local) // block
+    lanes_each, count = query_block // stride, (rows + query_block - 1) // query_block
+    # candidates of the last query block; those too near for the others are masked
+    lead, near = sink // block, (own + (count - 1) * query_block - local) // block
     if sampled <= 0 or near <= lead:
-        return
+        return 0
     far_tiles = (near + 15) // 16
     far_tiles += far_tiles % 2
-    local_first = near * block
+    local_first = max(lead, (own - local) // block) * block
     sink_tiles = sink // 16
     near_tiles = sink_tiles + (own + rows - local_first + 15) // 16
     # one tile to spare: see run_scores
@@ -111,7 +115,8 @@ def shares(
     whole = 64
     for size in sizes:
         whole += size
-    space = np.empty(whole, np.uint8)
+    if space.shape[0] < whole:
+        return whole
     before = (space.ctypes.data + 63) // 64 * 64
     packed = before + sizes[0]
     far = packed + sizes[1]
@@ -161,6 +166,9 @@ def shares(
         far_scores = carray(pointer(far), (far_tiles * 16, 16), np.float32)
         far_scores[:lead] = NOTHING
         far_scores[near:] = NOTHING
+        for index in range(count - 1):
+            first_near = max(lead, (own + index * query_block - local) // block)
+            far_scores[first_near:near, index * lanes_each : (index + 1) * lanes_each] = NOTHING
         for number in range(empty.shape[0]):
             if empty[number] < near:
                 far_scores[empty[number]] = NOTHING
@@ -174,6 +182,11 @@ def shares(
             unseen = (number - (own - local_first) - stride // 2 + stride - 1) // stride
             near_scores[sink_tiles * 16 + number, : max(0, unseen)] = NOTHING
         near_scores[sink_tiles * 16 + own + rows - local_first :] = NOTHING
+        for index in range(1, count):
+            # what is near for the first query block and far for this one counts once
+            gone = (own + index * query_block - local) // block * block - local_first
+            lane = index * lanes_each
+            near_scores[sink_tiles * 16 : sink_tiles * 16 + max(0, gone), lane : lane + lanes_each] = NOTHING
         top[:] = NOTHING
         level[:] = NOTHING
         lanes.column_max(far, far_tiles * 16, far_top)
@@ -190,10 +203,13 @@ def shares(
         if exact:
             far += far_step
     tile.configure(before)
-    for number in range(lead, near):
-        whole_share = np.float32(0)
-        for lane in range(16):
-            whole_share += shared[number, lane]
-        out[number] = whole_share / np.float32(sampled * group)
-    # Numba gives an array back after its last use, and does not see the addresses
-    space[0] = 0
+    for index in range(count):
+        begin, end = index * lanes_each, min(sampled, (index + 1) * lanes_each)
+        if begin >= end:
+            break
+        for number in range(lead, (own + index * query_block - local) // block):
+            whole_share = np.float32(0)
+            for lane in range(begin, end):
+                whole_share += shared[number, lane]
+            out[index, number] = whole_share / np.float32((end - begin) * group)
+    return 0

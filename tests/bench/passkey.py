@@ -9,7 +9,7 @@ is tried with transformers' own attention too; with ``--peer-all``, everything.
 
 ``--together`` hides the keys of all depths in one text, each by the name of a town, and asks for each: harder, for
 every key has the others to be mistaken for, and one reading serves all depths, which is what makes a million tokens
-bearable. ``--books FILE…`` hides them in these texts, one after another, instead. ``--readings FOLDER`` keeps the pages
+bearable. The question is a segment of its own, as a person's is. ``--books FILE…`` hides them in these texts, one after another, instead. ``--readings FOLDER`` keeps the pages
 there, so that a reading that was stopped goes on; ``--stop-after SECONDS`` stops it itself, and the seconds are added up.
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from engine import prefill
-from engine.protocol import ModelInfo, Progress
+from engine.protocol import ModelInfo, Progress, Prompt, Segment
 from engine.tokenizer import Tokenizer
 from tests.bench import rows, setup
 
@@ -56,10 +56,10 @@ class Hidden:
         return f" of {self.town}" if self.town else ""
 
 
-def passkey_ids(
+def passkey_prompt(
     tokenizer: Tokenizer, tokens: int, hidden: list[Hidden], asked: Hidden, hay: array[int] | None = None
-) -> tuple[array[int], array[int]]:
-    """(prompt, key) as ids: ``tokens`` in all, each key's sentence at its depth of the filler, one of them asked for.
+) -> tuple[Prompt, array[int]]:
+    """(prompt, key's ids): ``tokens`` in all, each key's sentence at its depth of the filler, one of them asked for.
 
     hay: what it is hidden in, at least as many ids as ``tokens``; None for the filler.
     """
@@ -87,7 +87,8 @@ def passkey_ids(
         end = int(room * one.depth)
         prompt += many[begun:end] + needle
         begun = end
-    return prompt + many[begun:room] + behind, answer
+    text = Segment(name="text", ids=prompt + many[begun:room])
+    return Prompt(segments=(text, Segment(name="question", ids=behind))), answer
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Ours:
     def seconds(self) -> dict[str, float]:
         return json.loads(self.ledger.read_text("utf-8")) if self.ledger.is_file() else {}
 
-    def ask(self, prompt: array[int], answer: array[int], *, name: str = "") -> dict[str, Any]:
+    def ask(self, prompt: Prompt, answer: array[int], *, name: str = "") -> dict[str, Any]:
         """Whether the key is found, tokens that had been read before, the recall of what was read.
 
         name: a long reading's, for the ledger and for lines on stderr that say how far it is. SystemExit where it was
@@ -131,7 +132,7 @@ class Ours:
         reading = prefill.read(
             model,
             pages,
-            setup.one_segment(prompt),
+            prompt,
             limit=1 << 22,
             chunk_tokens=self.session.config.prefill_tokens,
             cancel=stop,
@@ -140,13 +141,13 @@ class Ours:
         )
         if not reading.finished:
             sys.exit(
-                f"stopped after {reading.reused + reading.prefilled} of {len(prompt)} tokens; run it again to go on"
+                f"stopped after {reading.reused + reading.prefilled} of {prompt.tokens} tokens; run it again to go on"
             )
         assert reading.hidden is not None
         found: dict[str, Any] = {"found": True, "reused": reading.reused}
         found["seconds"] = round(before + time.perf_counter() - begun, 1)
         if name:
-            found |= pages.provenance(setup.one_segment(prompt))
+            found |= pages.provenance(prompt)
         extent = model.shape.allocate(reading.cache.end, len(answer))
         reading.cache.append(extent)
         logits = model.logits(reading.hidden[None])[0]
@@ -192,10 +193,11 @@ def chart(found: list[dict[str, Any]]) -> str:
     )
 
 
-def theirs(model: Any, prompt: array[int], answer: array[int]) -> bool:
+def theirs(model: Any, prompt: Prompt, answer: array[int]) -> bool:
     """transformers' own attention ("sdpa"), one forward pass over prompt and answer, without a cache."""
     with torch.inference_mode():
-        ids = torch.tensor(prompt + answer)[None]
+        before = [token for segment in prompt.segments for token in segment.ids]
+        ids = torch.tensor([*before, *answer])[None]
         logits = model(input_ids=ids, use_cache=False, logits_to_keep=len(answer) + 1).logits[0]
     return bool((logits[:-1].argmax(-1) == torch.tensor(answer)).all())
 
@@ -259,7 +261,7 @@ def run(given: argparse.Namespace, readings: Path) -> None:
         for tokens in given.tokens:
             cells = []
             for hidden, asked in cases(given, tokens):
-                prompt, answer = passkey_ids(session.tokenizer, tokens, hidden, asked, hay)
+                prompt, answer = passkey_prompt(session.tokenizer, tokens, hidden, asked, hay)
                 reading = f"{name} {tokens}" if given.together and not cells else ""
                 cell: dict[str, Any] = {"depth": asked.depth, **ours.ask(prompt, answer, name=reading)}
                 if given.peer_all or (given.peer and not cell["found"]):

@@ -13,7 +13,7 @@ from threading import Event as Flag
 import pytest
 import torch
 
-from engine import sparsity
+from engine import budgets, sparsity
 from engine.budgets import FILE, Budgets, read_budgets, write_budgets
 from engine.config import EngineConfig
 from engine.cost import Work
@@ -115,7 +115,8 @@ def test_stopped_and_gone_on_is_bit_for_bit_the_whole(
     assert any("recall" in header for header in headers)  # type: ignore[operator]
 
 
-def test_one_key_that_matters_is_found_among_many_that_do_not() -> None:
+def one_key_that_matters() -> tuple[View, int]:
+    """128 rows after 2,048 keys, and the block that they ask for."""
     generator = torch.Generator().manual_seed(1)
     rows, start, dim = 128, 2048, 16
     key = torch.randn((1, start + rows, dim), generator=generator) * 0.1
@@ -132,12 +133,29 @@ def test_one_key_that_matters_is_found_among_many_that_do_not() -> None:
         borders=[0],
         scale=0.25,
     )
-    budgets = Budgets(((16,),))
+    return view, 777 // 16
+
+
+def test_one_key_that_matters_is_found_among_many_that_do_not() -> None:
+    view, wanted = one_key_that_matters()
+    one = Budgets(((16,),))
     found = [
-        777 // 16 in sparsity.BlockPolicy(budgets, by_means=by_means).choose(view).blocks[0, 0]
-        for by_means in (False, True)
+        wanted in sparsity.BlockPolicy(one, by_means=by_means).choose(view).blocks[0, 0] for by_means in (False, True)
     ]
     assert found == [True, False]
+
+
+@pytest.mark.parametrize(("border", "many", "found"), [(2049, 128, True), (2048, 129, True), (2048, 128, False)])
+def test_farther_on_fewer_rows_of_long_chunks_look(
+    monkeypatch: pytest.MonkeyPatch, border: int, many: int, found: bool
+) -> None:
+    view, wanted = one_key_that_matters()
+    # of every eighth row the first, of every sixteenth none
+    asking = torch.arange(128) == 4
+    view = dataclasses.replace(view, queries=view.queries * asking[:, None])
+    monkeypatch.setattr("engine.sparsity.block.FAR_ROWS", many)
+    monkeypatch.setattr(budgets, "STRIDES", ((border, 16), (0, 8)))
+    assert (wanted in sparsity.BlockPolicy(Budgets(((16,),))).choose(view).blocks[0, 0]) == found
 
 
 def test_a_short_text_is_read_densely(tiny_checkpoint: Callable[..., Path]) -> None:

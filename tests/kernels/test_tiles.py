@@ -126,6 +126,7 @@ def test_listed_blocks_are_attended_to(start: int, rows: int, borders: list[int]
     [
         (0, 128, [0], 3, []),
         (384, 31, [0], 3, []),
+        (256, 300, [0], 3, []),
         (2048, 300, [0], 7, [20, 21, 40]),
         (1536, 517, [0, 512, 1280], 3, [5, 33]),
         (5120, 128, [0, 1024], 1, []),
@@ -133,8 +134,9 @@ def test_listed_blocks_are_attended_to(start: int, rows: int, borders: list[int]
 )
 @pytest.mark.parametrize("dim", [64, 128])
 @pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("stride", [8, 16, 32])
 def test_shares_of_attention_are_the_reference_s(
-    start: int, rows: int, borders: list[int], group: int, empty: list[int], dim: int, exact: bool
+    start: int, rows: int, borders: list[int], group: int, empty: list[int], dim: int, exact: bool, stride: int
 ) -> None:
     queries, key = made(1, len(borders), 2, group, rows, dim, scale=0.5), made(2, 2, start + rows + 9, dim)
     blocks = -(-(start + rows + 9) // 16)
@@ -142,7 +144,7 @@ def test_shares_of_attention_are_the_reference_s(
     means = means.float().mean(2).bfloat16()
     given = {
         "start": start, "borders": borders, "block": 16, "query_block": 128, "scale": SCALE, "sink": 64, "local": 256,
-        "stride": 8, "empty": empty, "exact": exact, "partial": {19: 5, 34: 1} if empty else {},
+        "stride": stride, "empty": empty, "exact": exact, "partial": {19: 5, 34: 1} if empty else {},
     }  # fmt: skip
     found = block_scores(queries, key, means, **given, impl="tiles")  # type: ignore[arg-type]
     wanted = block_scores(queries, key, means, **given, impl="reference")  # type: ignore[arg-type]
