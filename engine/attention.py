@@ -149,7 +149,7 @@ def dual_chunk_attention(
         return step.attend(layer, query, key, value, scaling), None
     if step.on_layer is not None:
         step.on_layer(layer)
-    step.cache.touch(layer)
+    step.cache.touch(layer, step.start)
     own = step.cache.write(layer, key[0], value[0])
     kv_heads, rows, dim = key.shape[1:]
     # contiguous once, so that folding the group into the rows is a view for every extent
@@ -227,7 +227,7 @@ def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:
     view = View(
         layer=layer,
         queries=step.stacked(grouped, relations),
-        key=arena.data[layer, 0],
+        key=arena.keys(layer),
         means=arena.means[layer],
         start=step.start,
         borders=borders,
@@ -241,7 +241,7 @@ def _sparse(layer: int, grouped: Tensor, scaling: float, step: Step) -> Tensor:
     return sparse_attention(
         view.queries,
         view.key,
-        arena.data[layer, 1],
+        arena.values(layer),
         chosen.blocks,
         chosen.counts,
         start=step.start,

@@ -48,8 +48,9 @@ class EngineConfig:
     budgets are known, else dense; temperature: of attention beyond the trained window (``DualChunk.sharpness``), part
     of identity; readings_limit: bytes that kept pages may take, None for as much as the disk has; readings_share:
     instead, their share of what the disk has free without them; storage: "int8" makes the files of a reading smaller
-    when it is finished (``engine.compact``), not part of identity; gaze: tell with each
-    token of an answer where the model looked.
+    when it is finished (``engine.compact``), not part of identity; gaze: tell with each token of an answer where the
+    model looked; device_memory: bytes of a GPU's memory that keys and values may take, None for what is free: those of
+    a longer context lie in the machine's memory (``engine.placing``).
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class EngineConfig:
     readings_share: float | None = None
     storage: Storage = "exact"
     gaze: bool = True
+    device_memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_tokens is not None and (self.chunk_tokens < 1 or self.chunk_tokens % PAGE_TOKENS):
@@ -79,6 +81,8 @@ class EngineConfig:
             raise ValueError(f"temperature must be none or yarn, not {self.temperature!r}")
         if self.storage not in ("exact", "int8"):
             raise ValueError(f"storage must be exact or int8, not {self.storage!r}")
+        if self.device_memory is not None and self.device_memory < 0:
+            raise ValueError(f"device_memory must be 0 or more bytes, not {self.device_memory}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be 1 or more, not {self.threads}")
 

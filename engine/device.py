@@ -92,6 +92,8 @@ class DeviceDecoder:
         """Take up a cache, or another place in it."""
         arena, device = cache.arena, self._shape.device
         assert arena is not None
+        # kernels read keys and values where they lie, in the machine's memory too: what was written must have got there
+        arena.settle()
         pages = arena.capacity // PAGE_TOKENS
         lengths = [0] * pages
         for extent in cache.extents:

@@ -11,6 +11,7 @@ EngineError
 ├── ReadingsFull(needed, taken, limit)
 ├── NumericalFailure(layer, position, end)
 ├── OutOfMemory(needed, free, chunk)
+├── KeysDoNotFit(tokens, needed, device, least, host)
 ├── UnknownPolicy(name, known)
 ├── SparsityConfigBad(path, reason)
 ├── GazeHeadsBad(path, reason)
@@ -176,6 +177,26 @@ class OutOfMemory(EngineError):
         return (
             f"The machine ran out of memory{size}. What was read so far is kept. "
             "Close other programs, leave out a document, or choose a smaller model."
+        )
+
+
+class KeysDoNotFit(EngineError):
+    """Keys and values of a prompt have no room, on the GPU or in the machine's memory.
+
+    needed: bytes of all of them; device: bytes free for them on the GPU; least: how many of them have to be there if
+    the rest lies in the machine's memory; host: bytes free there, None where that is not known.
+    """
+
+    def __init__(self, tokens: int, needed: int, device: int, least: int, host: int | None) -> None:
+        super().__init__(tokens, needed, device, least, host)
+        self.tokens, self.needed, self.device, self.least, self.host = tokens, needed, device, least, host
+
+    def __str__(self) -> str:
+        host = "" if self.host is None else f" the machine's memory for {self.host / 1e9:.1f} GB,"
+        return (
+            f"Keys and values of {self.tokens:,} tokens take {self.needed / 1e9:.1f} GB. The graphics card has "
+            f"room for {self.device / 1e9:.1f} GB,{host} and the card must hold {self.least / 1e9:.1f} GB in any case. "
+            "Leave out a document, close other programs, or choose a smaller model."
         )
 
 

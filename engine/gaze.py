@@ -107,7 +107,9 @@ class Masses:
     def add(self, layer: int, query: Tensor, key: Tensor, lse: Tensor, start: int, scale: float) -> None:
         """query: [kv_heads, group, rows, dim], rotated for these keys; key: [kv_heads, keys, dim] from position
         ``start``; lse: [kv_heads, group, rows], of the attention to everything."""
-        if start >= self.mass.shape[1] * BLOCK_TOKENS:
+        # an answer's rows begin within the last block of its prompt
+        key = key[:, : max(0, self.mass.shape[1] * BLOCK_TOKENS - start)]
+        if not key.shape[1]:
             return
         heads = self.wanted[layer].nonzero()[:, 0]
         # float32: logits may pass a thousand, where bfloat16 cannot tell one from the next
@@ -197,7 +199,7 @@ class Blanks:
         if key not in self._kept:
             documents = Prompt(segments=prompt.segments[:-1], stride=prompt.stride)
             start = -(-documents.end // PAGE_TOKENS) * PAGE_TOKENS
-            alone = KVCache(cache.shape)
+            alone = KVCache(cache.shape, cache.arena)
             alone.extents = [extent for extent in cache.extents if extent.start < start]
             heads = self._model.gaze_heads
             masses = look(self._model, alone, self._ids, start, heads.weights > 0)

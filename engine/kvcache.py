@@ -9,12 +9,14 @@ of keys has to gather from all of them at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from engine.copies import Lane
 from kernels.int8_kv import dequantize
 
 
@@ -22,6 +24,14 @@ class Seal(Protocol):
     """Stands before what was mapped from disk."""
 
     def verify(self, layer: int | None = None) -> None: ...
+
+
+class Arriving(Protocol):
+    """What is still on its way into an arena (``engine.upload``)."""
+
+    def wait(self, layer: int | None = None) -> None: ...
+
+    def here(self, layer: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,13 @@ class Extent:
             return states
         return dequantize(states, self.coded.steps[layer, half], self.coded.group, self.coded.dtype)
 
+    def settle(self) -> None:
+        """Wait until ``data`` says what was written last, for who reads it without the device."""
+
+    def total(self, layer: int) -> Tensor:
+        """A number that is finite if the newest rows of a layer are, and their sum if it is."""
+        return self.data[layer].sum(dtype=torch.float32)
+
     def plain(self, device: torch.device) -> Extent:
         """The same tokens as numbers in memory of a device, if they lie elsewhere or otherwise. Verify first."""
         if self.coded is None:
@@ -115,48 +132,94 @@ class Arena:
     """Keys and values by position, and the mean key of every ``block`` of them.
 
     data: [layers, 2, kv_heads, capacity, dim]; means: [layers, kv_heads, capacity / block, dim]. Positions that no
-    extent covers hold nothing: ``holes`` names their blocks.
+    extent covers hold nothing: ``holes`` names their blocks. upload: what is still on its way.
     """
 
+    upload: Arriving | None = None
+
     def __init__(self, shape: KVShape, capacity: int, block: int) -> None:
-        capacity = -(-capacity // block) * block
         self.block = block
-        self.capacity = capacity
-        sizes = (shape.layers, 2, shape.kv_heads, capacity, shape.dim)
+        self.capacity = -(-capacity // block) * block
+        sizes = (shape.layers, 2, shape.kv_heads, self.capacity, shape.dim)
         # zeros, not just any numbers: a hole's weight is nothing, and nothing times infinity is not
         self.data = torch.zeros(sizes, dtype=shape.dtype, device=shape.device)
-        self.means = torch.zeros(
-            (shape.layers, shape.kv_heads, capacity // block, shape.dim), dtype=shape.dtype, device=shape.device
-        )
+        self.means = self._zeros_of_means(shape)
+
+    def _zeros_of_means(self, shape: KVShape) -> Tensor:
+        sizes = (shape.layers, shape.kv_heads, self.capacity // self.block, shape.dim)
+        return torch.zeros(sizes, dtype=shape.dtype, device=shape.device)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether keys and values lie where attention runs."""
+        return True
 
     def extent(self, start: int, length: int) -> Extent:
         """A view of positions from ``start``."""
+        return Extent(start, length, self.data[:, :, :, start : start + length], self._means(start, length))
+
+    def _means(self, start: int, length: int) -> Tensor | None:
         first, end = start // self.block, -(-(start + length) // self.block)
-        means = self.means[:, :, first:end] if start % self.block == 0 else None
-        return Extent(start, length, self.data[:, :, :, start : start + length], means)
+        return self.means[:, :, first:end] if start % self.block == 0 else None
 
     def holds(self, extent: Extent) -> bool:
         return extent.data.untyped_storage().data_ptr() == self.data.untyped_storage().data_ptr()
 
+    def ready(self, layer: int | None, spans: Sequence[tuple[int, int]]) -> None:
+        """See that ``keys`` and ``values`` of a layer say what lies at these positions, or that all have come.
+
+        Layers are asked for in their order. Raises Damaged.
+        """
+        if self.upload is not None:
+            self.upload.wait(layer)
+
+    def keys(self, layer: int) -> Tensor:
+        """[kv_heads, capacity, dim], where attention runs."""
+        return self.data[layer, 0]
+
+    def values(self, layer: int) -> Tensor:
+        """[kv_heads, capacity, dim], where attention runs."""
+        return self.data[layer, 1]
+
+    def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> None:
+        """Store rows from position ``start``. key, value: [kv_heads, rows, dim]."""
+        end = start + key.shape[1]
+        self.data[layer, 0, :, start:end] = key
+        self.data[layer, 1, :, start:end] = value
+        self.summarize(layer, start, end)
+
+    def settle(self) -> None:
+        """Wait until ``data`` says what was written last."""
+
+    def bring(self, layer: int, extent: Extent, copy: Callable[[Tensor, Tensor], object], lane: Lane) -> None:
+        """Copy a layer of an extent of other memory to its place. copy: of [rows, dim] to here from there."""
+        for half, states in enumerate((extent.keys(layer), extent.values(layer))):
+            for head, rows in enumerate(states):
+                copy(self.data[layer, half, head, extent.start : extent.end], rows)
+        lane.run(lambda: self.summarize(layer, extent.start, extent.end))
+
     def put(self, extent: Extent) -> Extent:
-        """Copy an extent of other memory to its place."""
-        own = self.extent(extent.start, extent.length)
+        """The same of all layers, at once."""
+        lane = Lane(self.means.device)
         for layer in range(len(self.data)):
-            own.data[layer, 0] = extent.keys(layer)
-            own.data[layer, 1] = extent.values(layer)
-            self.summarize(layer, own.start, own.end)
-        return own
+            self.bring(layer, extent, Tensor.copy_, lane)
+        lane.wait()
+        return self.extent(extent.start, extent.length)
 
     def summarize(self, layer: int, start: int, end: int) -> None:
         """Renew the means of the blocks that positions ``start`` .. ``end`` touch, the last as far as it is full."""
+        self._summarize(self.data[layer, 0], layer, start, end)
+
+    def _summarize(self, keys: Tensor, layer: int, start: int, end: int) -> None:
+        """keys: [kv_heads, capacity, dim]"""
         first, full = start // self.block, end // self.block
-        keys = self.data[layer, 0]
+        means = self.means[layer]
         if full > first:
             whole = keys[:, first * self.block : full * self.block]
             whole = whole.view(len(whole), full - first, self.block, -1)
-            self.means[layer, :, first:full] = whole.mean(2, dtype=torch.float32)
+            means[:, first:full] = whole.mean(2, dtype=torch.float32).to(means.dtype)
         if end % self.block:
-            self.means[layer, :, full] = keys[:, full * self.block : end].mean(1, dtype=torch.float32)
+            means[:, full] = keys[:, full * self.block : end].mean(1, dtype=torch.float32).to(means.dtype)
 
     def holes(self, extents: list[Extent]) -> tuple[list[int], dict[int, int]]:
         """(blocks without any token, blocks with fewer than they could hold -> how many), up to the last extent."""
@@ -201,13 +264,18 @@ class KVCache:
         if before.end == last.start and self.arena.holds(before) and self.arena.holds(last):
             self.extents[number - 1 : number + 1] = [self.arena.extent(before.start, before.length + last.length)]
 
-    def touch(self, layer: int | None = None) -> None:
-        """Verify what attention of a layer, or of all, is about to read. Raises Damaged.
+    def touch(self, layer: int | None = None, upto: int | None = None) -> None:
+        """Verify what attention of a layer, or of all, is about to read, and see that it is there. Raises Damaged.
 
-        From the end, since a thread of ``engine.pages`` comes from the beginning: they meet.
+        From the end, since a thread of ``engine.pages`` comes from the beginning: they meet. upto: the position from
+        which on nothing is written yet.
         """
         for extent in reversed(self.extents):
             extent.verify(layer)
+        if self.arena is not None:
+            arena, end = self.arena, self.end if upto is None else upto
+            held = [extent for extent in self.extents if extent.start < end and arena.holds(extent)]
+            arena.ready(layer, [(extent.start, min(extent.end, end)) for extent in held])
 
     @property
     def end(self) -> int:
@@ -241,8 +309,9 @@ class KVCache:
         """
         extent = self.extents[-1]
         first = extent.length - key.shape[1]
-        extent.data[layer, 0, :, first : extent.length] = key
-        extent.data[layer, 1, :, first : extent.length] = value
         if self.arena is not None and self.arena.holds(extent):
-            self.arena.summarize(layer, extent.start + first, extent.end)
+            self.arena.write(layer, extent.start + first, key, value)
+        else:
+            extent.data[layer, 0, :, first : extent.length] = key
+            extent.data[layer, 1, :, first : extent.length] = value
         return extent

@@ -52,6 +52,7 @@ class LanguageModel:
         self.device = torch.device(config.device)
         dtype: torch.dtype = getattr(torch, config.dtype)
         self._folder = config.folder
+        self.device_memory = config.device_memory
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         transformers_logging.disable_progress_bar()
@@ -130,7 +131,9 @@ class LanguageModel:
     def free_memory(self) -> int | None:
         """Bytes free on the model's device, for a message."""
         if self.device.type == "cuda":
-            return int(torch.cuda.mem_get_info(self.device)[0])
+            # what PyTorch has and does not use is as good as free
+            spare = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return int(torch.cuda.mem_get_info(self.device)[0]) + spare
         return available_memory()
 
     def reads_sparsely(self, start: int, rows: int, policy: Policy | None = None) -> bool:
@@ -320,7 +323,7 @@ def check_finite(extent: Extent, hidden: Tensor) -> None:
     """Raise NumericalFailure naming the first layer whose keys or values are not finite."""
     for layer in range(extent.data.shape[0]):
         # a sum is finite if its terms are, and keeps nothing
-        if not torch.isfinite(extent.data[layer].sum(dtype=torch.float32)):
+        if not torch.isfinite(extent.total(layer)):
             raise NumericalFailure(layer, extent.start, extent.end)
     if not torch.isfinite(hidden[-1]).all():
         raise NumericalFailure(None, extent.start, extent.end)

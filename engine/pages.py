@@ -17,11 +17,13 @@ from math import prod
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
+from weakref import finalize
 
 import torch
 from torch import Tensor
 
 from engine.compact import compact_file
+from engine.copies import Lane, Staging
 from engine.errors import StorageFull
 from engine.keptfile import Damaged, Layout, Mapped, blocks, read_header
 from engine.kvcache import Arena, Coded, Extent, KVCache, KVShape
@@ -29,6 +31,7 @@ from engine.protocol import BLOCK_TOKENS, Prompt
 from engine.provenance import summary
 from engine.snapshots import Run, Store, piece_key, piece_lengths
 from engine.survey import note_use
+from engine.upload import Upload
 from kernels.int8_kv import groups
 
 log = logging.getLogger(__name__)
@@ -94,8 +97,8 @@ class Pages:
     ) -> tuple[KVCache, int, bytes]:
         """A cache of the longest kept prefix, but for the last ``leave`` tokens of the prompt: cache, tokens, key.
 
-        ``arena`` is asked, with the tokens found, for an arena to copy them to; without one they stay mapped.
-        Raises Damaged where a file cannot be mapped, or what is copied proves bad.
+        ``arena`` is asked, with the tokens found, for an arena to copy them to, which happens when ``KVCache.touch``
+        asks for them; without one they stay mapped. Raises Damaged where a file cannot be mapped.
         """
         if self.store is None:
             return KVCache(self.shape, arena(0)), 0, b""
@@ -106,8 +109,12 @@ class Pages:
         if spare > 0:
             runs, found, key = self._shorten(prompt, runs, keys, found, spare)
         extents = [self._extent(run) for run in runs]
-        Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
         cache = KVCache(self.shape, arena(found))
+        if cache.arena is None:
+            Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
+        else:
+            cache.arena.upload = upload = Upload(cache.arena, extents, self.shape.device)
+            finalize(cache, upload.stop)
         for extent in extents:
             cache.smaller |= extent.coded is not None
             cache.append(self._placed(cache, extent))
@@ -115,11 +122,11 @@ class Pages:
 
     def _placed(self, cache: KVCache, extent: Extent) -> Extent:
         """An extent where this cache wants it: in its arena, on its device, or mapped."""
-        if cache.arena is None and self.shape.device.type == "cpu":
+        if cache.arena is not None:
+            return cache.arena.extent(extent.start, extent.length)
+        if self.shape.device.type == "cpu":
             return extent
         extent.verify()
-        if cache.arena is not None:
-            return cache.arena.put(extent)
         return extent.plain(self.shape.device)
 
     def _forget(self) -> None:
@@ -240,7 +247,7 @@ class Pages:
         """
         if self.store is None:
             return b"", extent
-        whole = extent.data[:, :, :, : extent.length].contiguous().cpu()
+        whole = on_host(extent)
         means = mean_keys(whole)
         made = provenance | {"version": VERSION}
         path, key = self.store.write(parent, extent.start, ids, _bytes(whole), _bytes(means), provenance=made)
@@ -280,6 +287,20 @@ def _verify_ahead(extents: Sequence[Extent], layers: int) -> None:
             extent.verify()
     except (Damaged, OSError):
         return
+
+
+def on_host(extent: Extent) -> Tensor:
+    """Keys and values of an extent, [layers, 2, kv_heads, length, dim], contiguous in the machine's memory."""
+    extent.settle()
+    data = extent.data[:, :, :, : extent.length]
+    if data.device.type == "cpu":
+        return data.contiguous()
+    # piece by piece: a whole chunk would not find room beside itself
+    staging = Staging(Lane(data.device), data.device)
+    found = torch.empty(data.shape, dtype=data.dtype)
+    for target, source in zip(found.flatten(0, 2), data.flatten(0, 2), strict=True):
+        staging.fetch(target, source)
+    return found
 
 
 def mean_keys(data: Tensor) -> Tensor:

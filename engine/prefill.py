@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +30,10 @@ from engine.errors import ContextTooLong, OutOfMemory
 from engine.kvcache import Arena, Extent, KVCache
 from engine.model import LanguageModel
 from engine.pages import Pages
+from engine.placing import out_of_memory, place
 from engine.positions import DualChunk
 from engine.protocol import PAGE_TOKENS, Progress, Prompt
-from engine.sparsity import BLOCK, Policy
+from engine.sparsity import Policy
 from engine.sparsity.recall import BAR, Recall
 
 log = logging.getLogger(__name__)
@@ -153,9 +153,9 @@ def read(
     run again if all was kept, so that there is something to answer from; upto: end after so many tokens of the prompt;
     room: tokens of an answer, to lie beside the prompt's on a GPU.
     Chunks and budgets are those of the plans kept with the reading (``engine.chunkplan``), made now where there are
-    none. Raises ContextTooLong before any work, OutOfMemory where even a page at a time is too much. Whatever ends it,
-    chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used; Incomplete where a
-    part of a composed prompt is not kept.
+    none. Raises ContextTooLong and KeysDoNotFit before any work, OutOfMemory where even a page at a time is too much.
+    Whatever ends it, chunks done by then stay kept. Raises Damaged where a kept page proves bad, before it was used;
+    Incomplete where a part of a composed prompt is not kept.
     """
     if prompt.end > limit:
         raise ContextTooLong(prompt.end, limit)
@@ -237,7 +237,8 @@ class _Reader:
         self._plans = self._maker.of(self._prompt, found)
         model = self._model
         if model.in_arena:
-            return _arena(model, -(-(self._prompt.end + self._room) // PAGE_TOKENS) * PAGE_TOKENS)
+            positions = -(-(self._prompt.end + self._room) // PAGE_TOKENS) * PAGE_TOKENS
+            return place(model, positions, min(self._chunk_tokens, self._prompt.tokens))
         if self._tokens - found <= self._leave:
             return None
         sparse = any(
@@ -245,7 +246,7 @@ class _Reader:
             for plan in self._plans
             for chunk in plan.chunks
         )
-        return _arena(model, self._prompt.end) if sparse else None
+        return place(model, self._prompt.end, self._chunk_tokens) if sparse else None
 
     def _segments(self, found: int) -> Iterator[tuple[int, array[int], ChunkPlan]]:
         """(position, ids, plan) of what is left of each segment after the first ``found`` tokens."""
@@ -376,30 +377,6 @@ class _Reader:
         progress = self._meter.progress(part=part, force=force)
         if progress is not None:
             self._emit(progress)
-
-
-def out_of_memory(error: BaseException) -> int | None:
-    """The bytes that were asked for, 0 where they are not told, None if the error is another one."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return _bytes_asked(str(error))
-    # PyTorch says "can't allocate memory" as a RuntimeError on a CPU
-    return _bytes_asked(str(error)) if "allocate memory" in str(error) else None
-
-
-def _bytes_asked(told: str) -> int:
-    found = re.search(r"allocate (\d[\d.]*) (bytes|MiB|GiB)", told)
-    units = {"bytes": 1, "MiB": 1 << 20, "GiB": 1 << 30}
-    return int(float(found[1]) * units[found[2]]) if found else 0
-
-
-def _arena(model: LanguageModel, tokens: int) -> Arena:
-    """Raises OutOfMemory."""
-    try:
-        return Arena(model.shape, tokens, BLOCK)
-    except (MemoryError, RuntimeError) as error:
-        if out_of_memory(error) is None:
-            raise
-        raise OutOfMemory(tokens * model.shape.token_bytes, model.free_memory()) from error
 
 
 def together(dual_chunk: DualChunk, before: Extent, last: Extent) -> bool:

@@ -158,6 +158,9 @@ class Session:
         """What follows an answer's eyes. Calibrated heads cost nothing before the first token."""
         if not self.config.gaze or len(prompt.segments) < 2:
             return None
+        if cache.arena is not None and not cache.arena.on_device:
+            # every token that is watched would bring all keys from the machine's memory
+            return None
         heads = model.gaze_heads
         return Gazer(heads, prompt, None if heads.measured else self._blank(model, prompt, cache))
 

@@ -14,7 +14,7 @@ import torch
 
 from engine.config import EngineConfig
 from engine.errors import GazeHeadsBad
-from engine.gaze import FILE, GazeHeads, Gazer, Layout, look, read_heads, weighted, write_heads
+from engine.gaze import FILE, GazeHeads, Gazer, Layout, Masses, look, read_heads, weighted, write_heads
 from engine.kvcache import KVCache
 from engine.model import LanguageModel
 from engine.protocol import BLOCK_TOKENS, Delta, Done, Event, Gaze, Prompt, Sampling, Segment
@@ -134,6 +134,15 @@ def test_an_answer_tells_what_it_was_written_from(folder: Path, measured: bool) 
             assert one.measured is measured and len(one.weights) > 5
             assert set(one.segments) <= {1, 2} and 0 < sum(one.weights) <= 1 + 1e-5
     assert isinstance(answers[0], Done) and answers[0].ids == answers[1].ids
+
+
+def test_an_answer_that_begins_within_the_last_block_is_not_looked_at_past_it() -> None:
+    """A prompt of 20 tokens has two blocks; its answer's keys lie at 20 and on, those from 32 on in no block."""
+    masses, query, lse = Masses(torch.ones(1, 1, dtype=torch.bool), 2), torch.zeros(1, 1, 1, 8), torch.zeros(1, 1, 1)
+    masses.add(0, query, torch.randn(1, 30, 8), lse, 20, 1.0)
+    assert masses.mass.tolist() == [[0.0, 12.0]]
+    masses.add(0, query, torch.randn(1, 30, 8), lse, 32, 1.0)
+    assert masses.mass.tolist() == [[0.0, 12.0]]
 
 
 def test_heads_that_do_not_fit_are_named(folder: Path) -> None:

@@ -194,7 +194,7 @@ def test_no_room_for_an_arena_is_told_as_such(
     def refuses(*_: object) -> Arena:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
 
-    monkeypatch.setattr("engine.prefill.Arena", refuses)
+    monkeypatch.setattr("engine.placing.Arena", refuses)
     with pytest.raises(OutOfMemory, match="What was read so far is kept"):
         prefilled(model, random_ids(4000))
 

@@ -122,6 +122,8 @@ SAID = [
     engine.NumericalFailure(3, 5, 9),
     engine.OutOfMemory(),
     engine.OutOfMemory(10**9, 10**8, 128),
+    engine.KeysDoNotFit(9, 8, 7, 6, 5),
+    engine.KeysDoNotFit(9, 8, 7, 6, None),
     engine.WorkerDied(-9),
     engine.EngineFailure("no"),
     making.TemplateInvalid("a", "/items", "no"),
