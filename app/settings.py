@@ -48,6 +48,7 @@ VARIABLES = {
     "welcome": "LECTERN_WELCOME",
     "readings_storage": "LECTERN_READINGS_STORAGE",
     "read_ahead": "LECTERN_READ_AHEAD",
+    "gpu_memory": "LECTERN_GPU_MEMORY",
 }
 # what the page may set, and keeps in the home
 CHOSEN = ("model", "readings_budget", "policy")
@@ -60,7 +61,8 @@ class Settings:
     bytes that kept readings may take, or, up to 1, their share of what the disk has free without them, None for all;
     readings_storage: "exact", or "int8" for half the size; read_ahead: "on" reads what was dropped before it is asked
     about, "off" only what somebody asks for; policy: how a long text is read, "auto" for the model's own; welcome:
-    whether a new shelf begins with the welcome book."""
+    whether a new shelf begins with the welcome book; gpu_memory: bytes that keys and values may take of a GPU's memory,
+    None for what is free: those of a longer context lie in the machine's."""
 
     home: Path
     cache: Path
@@ -77,6 +79,7 @@ class Settings:
     read_ahead: str = "on"
     policy: str = "auto"
     welcome: bool = True
+    gpu_memory: int | None = None
 
     @classmethod
     def load(
@@ -115,6 +118,7 @@ class Settings:
             "read_ahead": lambda: "on",
             "policy": lambda: "auto",
             "welcome": lambda: "on",
+            "gpu_memory": lambda: "auto",
         }
         chosen: dict[str, Any] = {}
         values: dict[str, Any] = {}
@@ -169,7 +173,8 @@ class Settings:
         kept = {"readings": self.readings, "storage": self.readings_storage}
         kept |= {"readings_share": size} if isinstance(size, float) else {"readings_limit": size}
         kept |= {"policy": None if self.policy == "auto" else self.policy}
-        return {"cache": self.cache, "dtype": self.dtype, "device": self.device, **kept}
+        made = {"cache": self.cache, "dtype": self.dtype, "device": self.device, "device_memory": self.gpu_memory}
+        return made | kept
 
     @property
     def engine_lock(self) -> Path:
@@ -271,12 +276,27 @@ def _budget(value: Any) -> int | float | None:
         if not 0 < float(share[1]) <= 100:
             raise ValueError("a share of the disk lies in 1%..100%")
         return float(share[1]) / 100
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text)
-    size = int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " ")) if found else 0
-    if size < LEAST_BUDGET:
+    size = _size(text)
+    if size is None or size < LEAST_BUDGET:
         raise ValueError(
             f"give a size of at least {LEAST_BUDGET // 10**6} MB, such as 20GB, a share such as 50%, or none"
         )
+    return size
+
+
+def _size(text: str) -> int | None:
+    """Bytes, of "20 GB" or a plain number; None for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " ")) if found else None
+
+
+def _memory(value: Any) -> int | None:
+    text = str(value).strip()
+    if text.lower() == "auto":
+        return None
+    size = _size(text)
+    if size is None:
+        raise ValueError("give a size, such as 12GB, or auto")
     return size
 
 
@@ -302,4 +322,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "welcome": _switch,
     "readings_storage": _one_of("exact", "int8"),
     "read_ahead": _one_of("on", "off"),
+    "gpu_memory": _memory,
 }

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from engine.copies import Lane, Mark, pinned_zeros
 from engine.kvcache import Arena, Extent, KVShape
-
-# layers of the workspace: one is read while the next one comes
-SLOTS = 2
+from engine.machine import WORKSPACE_LAYERS
 
 
 @dataclass(slots=True)
@@ -48,7 +46,9 @@ class HostArena(Arena):
         self.capacity = -(-capacity // block) * block
         sizes = (shape.layers, 2, shape.kv_heads, self.capacity, shape.dim)
         self.means = self._zeros_of_means(shape)
-        self._slots = torch.zeros((min(SLOTS, shape.layers), *sizes[1:]), dtype=shape.dtype, device=shape.device)
+        self._slots = torch.zeros(
+            (min(WORKSPACE_LAYERS, shape.layers), *sizes[1:]), dtype=shape.dtype, device=shape.device
+        )
         # of the rows written last, a layer: finite if all of them are
         self.totals = torch.zeros(shape.layers, device=shape.device)
         self._lane = Lane(shape.device)

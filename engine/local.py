@@ -46,9 +46,10 @@ class LocalEngine:
         chunk_tokens: int | None = None,
         threads: int | None = None,
         policy: str | None = None,
+        device_memory: int | None = None,
     ) -> None:
         self._name = name
-        self._policy = policy
+        self._policy, self._device_memory = policy, device_memory
         self._cache = cache
         self._readings, self._readings_limit, self._readings_share = readings, readings_limit, readings_share
         self._storage = storage
@@ -259,6 +260,7 @@ class LocalEngine:
             readings_limit=self._readings_limit,
             readings_share=self._readings_share,
             storage=_one_of(STORAGES, self._storage),
+            device_memory=self._device_memory,
         )
 
     def _buried(self) -> int | None:

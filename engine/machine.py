@@ -18,6 +18,11 @@ BOOK_TOKENS = 50_000
 BOOK_SECONDS = 3600.0
 """On a CPU a model is recommended if it reads a short novel within an hour."""
 
+WORKSPACE_LAYERS = 2
+"""Layers on a GPU at a time of keys and values that lie in the machine's memory (``engine.hostarena``)."""
+MEANS_SHARE = 1 / 32
+"""Of keys and values: their means, of every 16 keys one, which lie on the GPU in any case."""
+
 # activations of a chunk, the logits, the libraries
 _WORKING_GPU = 4 << 30
 _WORKING_CPU = 3 << 29
@@ -53,8 +58,10 @@ class Fit:
     """Whether a model with a context of ``tokens`` fits, and what binds.
 
     device: "cuda" or "cpu"; bound: what stops it, or, when it fits, what would first; needed and available: bytes, or
-    tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; seconds: to read the
-    context, None where that cannot be told (GPUs differ too much).
+    tokens for "range"; most: the longest context that would fit, 0 if not even the weights do; on_card: the longest
+    whose keys and values lie on the GPU, None without one: those of a longer one lie in the machine's memory, from
+    which a token of an answer fetches what it looks at, and a reading one layer after another, which is slower;
+    seconds: to read the context, None where that cannot be told (GPUs differ too much).
     """
 
     fits: bool
@@ -64,6 +71,7 @@ class Fit:
     available: int
     most: int
     seconds: float | None
+    on_card: int | None = None
 
 
 def look(folder: Path) -> Machine:
@@ -153,22 +161,36 @@ def parse_nvidia_smi(output: str) -> tuple[Gpu, ...]:
 def fits(entry: Entry, machine: Machine, tokens: int) -> Fit:
     """Whether ``entry`` with a context of ``tokens`` fits: on the largest GPU if it has room, else on the CPU."""
     gpu = max(machine.gpus, key=lambda gpu: gpu.memory_total, default=None)
+    beside = machine.memory_total - _WORKING_CPU
     if gpu is not None:
-        fit = _fit(entry, tokens, "cuda", gpu.memory_total - _WORKING_GPU, machine.disk_free)
-        if fit.fits or fit.bound != "gpu memory":
+        fit = _fit(entry, tokens, "cuda", gpu.memory_total - _WORKING_GPU, machine.disk_free, beside)
+        if fit.fits or fit.bound not in ("gpu memory", "memory"):
             return fit
-    fit = _fit(entry, tokens, "cpu", machine.memory_total - _WORKING_CPU, machine.disk_free)
+    fit = _fit(entry, tokens, "cpu", beside, machine.disk_free)
     return replace(fit, seconds=entry_pace(entry, tiles=machine.tiles).seconds(0, tokens, cores=machine.cores))
 
 
-def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int, disk: int) -> Fit:
-    rooms: list[tuple[Bound, int, int, int]] = []  # what, needed, available, most tokens
+def _fit(
+    entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int, disk: int, beside: int | None = None
+) -> Fit:
+    """memory: bytes for weights, keys and values; beside: of a GPU, those of the machine's memory for the latter."""
+    weights, each = entry.weight_bytes, entry.kv_bytes
     name: Bound = "gpu memory" if device == "cuda" else "memory"
-    needed = entry.weight_bytes + tokens * entry.kv_bytes
-    rooms.append((name, needed, max(memory, 0), (memory - entry.weight_bytes) // entry.kv_bytes))
+    # what, needed, available, most tokens
+    room: tuple[Bound, int, int, int]
+    rooms = [room := (name, weights + tokens * each, max(memory, 0), (memory - weights) // each)]
+    on_card = max(room[3], 0) if device == "cuda" else None
+    if beside is not None:
+        there = int(each * (WORKSPACE_LAYERS / entry.shape.layers + MEANS_SHARE)) + 1
+        parted: list[tuple[Bound, int, int, int]] = [
+            ("gpu memory", weights + tokens * there, max(memory, 0), (memory - weights) // there),
+            ("memory", tokens * each, max(beside, 0), beside // each),
+        ]
+        if min(most for *_, most in parted) > room[3]:
+            rooms = parted
     # kept pages lie on disk; the weights may be there already, which this cannot know
-    spare = disk - _SPARE_DISK
-    rooms.append(("disk", needed, max(spare, 0), (spare - entry.weight_bytes) // entry.kv_bytes))
+    needed, spare = weights + tokens * each, disk - _SPARE_DISK
+    rooms.append(("disk", needed, max(spare, 0), (spare - weights) // each))
     rooms.append(("range", tokens, entry.limit, entry.limit))
     bound, needed, available, most = min(rooms, key=lambda room: room[3])
     return Fit(
@@ -179,6 +201,7 @@ def _fit(entry: Entry, tokens: int, device: Literal["cuda", "cpu"], memory: int,
         available=available,
         most=max(most, 0),
         seconds=None,
+        on_card=on_card,
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import KeysDoNotFit, OutOfMemory
-from engine.hostarena import SLOTS, HostArena
+from engine.hostarena import HostArena
 from engine.kvcache import Arena, KVShape
-from engine.machine import available_memory
+from engine.machine import WORKSPACE_LAYERS, available_memory
 from engine.sparsity import BLOCK, QUERY_BLOCK
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def arena_bytes(shape: KVShape, positions: int) -> int:
 def host_arena_bytes(shape: KVShape, positions: int) -> tuple[int, int]:
     """Of one in the machine's memory: (bytes on the device, bytes there)."""
     whole = positions * shape.token_bytes
-    return whole * min(SLOTS, shape.layers) // shape.layers + _means_bytes(shape, positions), whole
+    return whole * min(WORKSPACE_LAYERS, shape.layers) // shape.layers + _means_bytes(shape, positions), whole
 
 
 def _means_bytes(shape: KVShape, positions: int) -> int:

@@ -152,8 +152,11 @@ def plan(
 
 
 def _memory_limit(model: ModelInfo, memory: int) -> int:
-    weights = model.parameters * (4 if model.dtype == "float32" else 2)
-    return max(0, int(memory * MEMORY_SHARE) - weights) // model.kv_bytes
+    return max(0, int(memory * MEMORY_SHARE) - weight_bytes(model)) // model.kv_bytes
+
+
+def weight_bytes(model: ModelInfo) -> int:
+    return model.parameters * (4 if model.dtype == "float32" else 2)
 
 
 def _message(tokens: int, to_read: int, end: int, window: int, seconds_left: float | None, estimated: bool) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.reading.plan import duration
+from app.reading.plan import MEMORY_SHARE, duration, weight_bytes
 from engine import machine
 from engine.catalogue import CATALOGUE, Entry
-from engine.machine import Fit, Machine
+from engine.machine import MEANS_SHARE, WORKSPACE_LAYERS, Fit, Machine
 from engine.protocol import ModelInfo
+
+# of keys and values in the machine's memory, what lies on the card: of sixteen layers, and deeper models need less
+ON_CARD = WORKSPACE_LAYERS / 16 + MEANS_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,11 @@ class Offer:
         where = "the GPU" if self.fit.device == "cuda" else "the CPU"
         if self.fit.fits:
             time = "" if self.fit.seconds is None else f"; {self.tokens:,} take about {duration(self.fit.seconds)}"
-            return f"fits on {where}, up to {self.fit.most:,} tokens{time}"
+            most, on_card = self.fit.most, self.fit.on_card
+            if on_card is not None and on_card < most:
+                slower = "those beyond with their keys in the machine's memory, where reading and answers are slower"
+                return f"fits on {where}, up to {on_card:,} tokens, or {most:,}, {slower}{time}"
+            return f"fits on {where}, up to {most:,} tokens{time}"
         if self.fit.bound == "range":
             return f"it holds {self.fit.available:,} tokens; {self.fit.needed:,} are needed"
         what = {"gpu memory": "GPU memory", "memory": "memory", "disk": "free disk"}[self.fit.bound]
@@ -46,9 +53,13 @@ class Surroundings:
 
     def memory_for(self, model: ModelInfo) -> int:
         """Bytes in which this model's weights, keys and values must find place."""
-        if model.device.startswith("cuda") and self.machine.gpus:
-            return max(gpu.memory_total for gpu in self.machine.gpus)
-        return self.machine.memory_total
+        if not (model.device.startswith("cuda") and self.machine.gpus):
+            return self.machine.memory_total
+        card, weights = max(gpu.memory_total for gpu in self.machine.gpus), weight_bytes(model)
+        # keys and values may lie in the machine's memory, but for a part of them
+        left = max(0.0, card * MEMORY_SHARE - weights) / ON_CARD
+        beside = min(left, self.machine.memory_total * MEMORY_SHARE)
+        return max(card, int((beside + weights) / MEMORY_SHARE))
 
 
 def look(home: Path) -> Surroundings:

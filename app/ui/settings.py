@@ -154,6 +154,7 @@ def _offer(offer: Offer, current: str, cache: Path) -> Payload:
         "needed": fit.needed,
         "available": fit.available,
         "most": min(fit.most, entry.limit),
+        "on_card": fit.on_card,
         "seconds": None if fit.seconds is None else round(fit.seconds),
         "window": entry.window,
         "parameters": entry.parameters,

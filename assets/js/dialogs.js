@@ -71,7 +71,8 @@
         t("settings.model_window", { size: Lectern.tokens(one.window) }), t("settings.model_memory", { size: Lectern.bytes(one.memory) }),
         !one.here && t("model.download", { size: Lectern.bytes(one.download) })];
       const fit = one.fits
-        ? [t("settings.model_most", { size: Lectern.tokens(one.most) }), one.seconds !== null && t("model.novel", { time: Lectern.duration(one.seconds) })]
+        ? [t("settings.model_most", { size: Lectern.tokens(one.most) }),
+          one.on_card !== null && one.on_card < one.most && t("settings.model_beside", { size: Lectern.tokens(one.on_card) }), one.seconds !== null && t("model.novel", { time: Lectern.duration(one.seconds) })]
         : [t(`settings.unfit_${one.bound === "range" ? "range" : "bytes"}`, { bound: t("settings.bound." + one.bound.replace(" ", "_")),
           needed: one.bound === "range" ? Lectern.tokens(one.needed) : Lectern.bytes(one.needed), available: one.bound === "range" ? Lectern.tokens(one.available) : Lectern.bytes(one.available) })];
       return h("li", { class: `offer${one.current ? " current" : ""}${one.fits ? "" : " unfit"}` },

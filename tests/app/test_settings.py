@@ -61,6 +61,7 @@ GIVEN = {
     "readings_budget": ("300000000", 500_000_000),
     "readings_storage": ("int8", "exact"),
     "read_ahead": ("off", "on"),
+    "gpu_memory": ("300000000", 500_000_000),
 }
 
 
@@ -75,7 +76,13 @@ def test_the_command_line_wins_over_the_environment(name: str, tmp_path: Path, m
     def expected(value: Any) -> Any:
         if name in ("home", "cache"):
             return tmp_path / str(value)
-        return int(value) if name in ("port", "readings_budget") else value.lower() if name == "log_level" else value
+        return (
+            int(value)
+            if name in ("port", "readings_budget", "gpu_memory")
+            else value.lower()
+            if name == "log_level"
+            else value
+        )
 
     assert getattr(first, name) == expected(in_environment)
     assert getattr(second, name) == expected(on_line)
@@ -98,6 +105,14 @@ def test_every_setting_has_its_variable() -> None:
 )
 def test_sizes(tmp_path: Path, said: str, size: float | None) -> None:
     assert Settings.load({"home": tmp_path}, {"LECTERN_READINGS_BUDGET": said}).readings_budget == size
+
+
+@pytest.mark.parametrize(("said", "size"), [("auto", None), ("12 gb", 12 * 10**9), ("0", 0)])
+def test_how_much_of_a_gpu(tmp_path: Path, said: str, size: int | None) -> None:
+    settings = Settings.load({"home": tmp_path}, {"LECTERN_GPU_MEMORY": said})
+    assert settings.gpu_memory == settings.engine["device_memory"] == size
+    with pytest.raises(SettingInvalid, match="such as 12GB"):
+        Settings.load({"home": tmp_path}, {"LECTERN_GPU_MEMORY": "much"})
 
 
 def test_a_space_is_reached_from_outside(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Used by ``tests.bench.prefill`` and ``tests.bench.decode`` with ``--random NAME``. Needs torch, transformers and Triton,
 no checkpoint, no library, no installation. What random weights attend to says nothing about fidelity: the recall gauge
-is not acted on here, and budgets are the same for every head.
+is not acted on here, and budgets are the same for every head. ``--host-memory`` leaves keys and values in the machine's
+memory (``engine.hostarena``), as where the card is too small.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from engine import attention, prefill
 from engine.config import EngineConfig, default_device, default_dtype
-from engine.errors import OutOfMemory
+from engine.copies import Lane, pinned_zeros
+from engine.errors import KeysDoNotFit, OutOfMemory
+from engine.hostarena import HostArena
 from engine.kvcache import Arena, KVCache
 from engine.model import LanguageModel
 from engine.pages import Pages
+from engine.placing import host_arena_bytes
 from engine.protocol import PAGE_TOKENS
-from engine.sparsity import BLOCK
+from engine.row import CROSSOVER
+from engine.sparsity import BLOCK, LOCAL, SINK
 from tests.bench import rows, setup
 
 # shape, and Dual Chunk Attention's chunk and local size
@@ -49,7 +54,7 @@ SHAPES: dict[str, tuple[dict[str, Any], int, int]] = {
     ),
     "tiny": (
         {
-            "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2,
             "num_key_value_heads": 1, "head_dim": 64, "vocab_size": 512, "tie_word_embeddings": True,
         },
         4096,
@@ -109,6 +114,31 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
     return 2.0 * size**3 / best(lambda: left @ right), 2.0 * count / best(lambda: target.copy_(source))
 
 
+def bus_rate(device: torch.device) -> float:
+    """Bytes a second from pinned memory of the machine to the device."""
+    count = 1 << 30 if device.type == "cuda" else 1 << 26
+    lane, target = Lane(device), torch.empty(count, dtype=torch.uint8, device=device)
+    source = pinned_zeros((count,), torch.uint8, device, lane)
+    found = float("inf")
+    for _ in range(6):
+        begun = time.perf_counter()
+        lane.copy(target, source)
+        lane.wait()
+        found = min(found, time.perf_counter() - begun)
+    return count / found
+
+
+def bus_bytes(model: LanguageModel, tokens: int) -> int:
+    """What a token after so many fetches from the machine's memory: the keys that heads choose, or all."""
+    shape = model.shape
+    budgets = model._decoding()
+    if budgets is None or tokens < CROSSOVER:
+        return tokens * shape.token_bytes
+    every = [(layer, head) for layer in range(shape.layers) for head in range(shape.kv_heads)]
+    keys = sum(min(tokens, budgets.keys(layer, head, tokens) + SINK + LOCAL) for layer, head in every)
+    return keys * shape.token_bytes // len(every)
+
+
 def random_ids(tokens: int, vocabulary: int) -> array[int]:
     return array("i", random.Random(1).choices(range(vocabulary), k=tokens))
 
@@ -117,9 +147,13 @@ def peak(device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else setup.peak_bytes()
 
 
-def measure_prefill(name: str, tokens: int, policy: str, device: str, chunk_tokens: int | None) -> dict[str, Any]:
+def measure_prefill(
+    name: str, tokens: int, policy: str, device: str, chunk_tokens: int | None, *, host: bool = False
+) -> dict[str, Any]:
     prefill.BAR = 0.0
     model, config = make(name, device, policy, chunk_tokens)
+    if host:
+        leave_on_host(model, tokens)
     work, rate = model.shape, rates(model.device, model.shape.dtype)
     linear = 2.0 * model.layer_parameters * tokens
     dense = 4.0 * model.heads * work.dim * work.layers * (tokens**2 / 2)
@@ -132,6 +166,11 @@ def measure_prefill(name: str, tokens: int, policy: str, device: str, chunk_toke
         "linear_seconds": linear / rate[0],
         "dense_seconds": (linear + dense) / rate[0],
     }
+    if host:
+        # each chunk brings all before it, layer by layer, and takes its own back
+        starts = range(0, tokens, config.prefill_tokens)
+        crossing = (sum(starts) + tokens) * work.token_bytes
+        ceiling |= {"bus_bytes": crossing, "bus_seconds": crossing / bus_rate(model.device)}
     print(json.dumps({"ceiling": ceiling}), flush=True)
     estimates: list[float] = []
 
@@ -164,7 +203,16 @@ def _read(model: LanguageModel, config: EngineConfig, ids: array[int], told: Any
     )  # fmt: skip
 
 
-def measure_decode(name: str, tokens: int, policy: str, device: str, steps: int) -> dict[str, Any]:
+def leave_on_host(model: LanguageModel, tokens: int) -> None:
+    """Have keys and values lie in the machine's memory, on a CPU too."""
+    LanguageModel.in_arena = True  # type: ignore[method-assign, assignment]
+    positions = -(-tokens // PAGE_TOKENS) * PAGE_TOKENS
+    model.device_memory = host_arena_bytes(model.shape, positions)[0]
+
+
+def measure_decode(
+    name: str, tokens: int, policy: str, device: str, steps: int, *, host: bool = False
+) -> dict[str, Any]:
     """After keys and values of random numbers: what they are does not change what reading them takes."""
     model, _ = make(name, device, policy)
     rate = rates(model.device, model.shape.dtype)
@@ -176,8 +224,12 @@ def measure_decode(name: str, tokens: int, policy: str, device: str, steps: int)
         "copied_bytes_per_second": rate[1],
         "dense_tokens_per_second": rate[1] / read,
     }
+    if host:
+        bus, fetched = bus_rate(model.device), bus_bytes(model, tokens)
+        seconds = max(fetched / bus, weights / rate[1])
+        ceiling |= {"bus_bytes_a_token": fetched, "bus_bytes_per_second": bus, "bus_tokens_per_second": 1 / seconds}
     print(json.dumps({"ceiling": ceiling}), flush=True)
-    arena = Arena(model.shape, -(-(tokens + steps) // PAGE_TOKENS) * PAGE_TOKENS, BLOCK)
+    arena = (HostArena if host else Arena)(model.shape, -(-(tokens + steps) // PAGE_TOKENS) * PAGE_TOKENS, BLOCK)
     cache = KVCache(model.shape, arena)
     start = 0
     while start < tokens:
@@ -222,12 +274,14 @@ def run(op: str, given: Any) -> None:
         for policy in given.policy:
             policy = "block" if policy == "default" else policy
             row = {"model": f"random {given.random}", "tokens": tokens, "policy": policy}
+            row |= {"host_memory": True} if given.host_memory else {}
             try:
+                host = given.host_memory
                 if op == "prefill":
-                    found = measure_prefill(given.random, tokens, policy, given.device, given.chunk_tokens)
+                    found = measure_prefill(given.random, tokens, policy, given.device, given.chunk_tokens, host=host)
                 else:
-                    found = measure_decode(given.random, tokens, policy, given.device, given.steps)
-            except (OutOfMemory, torch.OutOfMemoryError) as error:
+                    found = measure_decode(given.random, tokens, policy, given.device, given.steps, host=host)
+            except (KeysDoNotFit, MemoryError, OutOfMemory, torch.OutOfMemoryError) as error:
                 print(json.dumps(row | {"error": str(error)}), flush=True)
                 continue
             finally:
@@ -241,3 +295,4 @@ def arguments(parser: Any) -> None:
     parser.add_argument("--random", choices=tuple(SHAPES), help="random weights of this shape, no checkpoint")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="with --random")
     parser.add_argument("--chunk-tokens", type=int, default=None, help="with --random")
+    parser.add_argument("--host-memory", action="store_true", help="with --random: keys and values off the card")

@@ -59,6 +59,25 @@ def test_what_is_too_large_for_the_gpu_may_fit_the_cpu() -> None:
     assert fit.fits and fit.device == "cpu" and fit.seconds is not None and fit.seconds > 3600
 
 
+def test_keys_that_do_not_fit_the_card_lie_in_the_machines_memory() -> None:
+    seven = entry("qwen2.5-7b-1m")
+    fit = fits(seven, machine(gpu=20, memory=64), 300_000)
+    assert fit.fits and fit.device == "cuda" and fit.on_card is not None and fit.on_card < 300_000 < fit.most
+    # two layers of 28 and the means lie on the card
+    more = seven.weight_bytes + (fit.most + 100) * seven.kv_bytes * (2 / 28 + 1 / 32)
+    assert fit.bound == "gpu memory" and more > fit.available == 16 * GB
+    # what fits the card is told of both
+    short = fits(seven, machine(gpu=20, memory=64), 1000)
+    assert short.fits and (short.on_card, short.most) == (fit.on_card, fit.most)
+    assert fits(seven, machine(gpu=24, memory=64), 1_010_000).fits
+    # little memory beside: it binds, and where it holds less than the card it is not asked
+    fit = fits(seven, machine(gpu=20, memory=16), 300_000)
+    assert (fit.fits, fit.bound, fit.device) == (False, "memory", "cpu")
+    assert (
+        fits(seven, machine(gpu=80, memory=16), 1_010_000).on_card == (76 * GB - seven.weight_bytes) // seven.kv_bytes
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "tokens", "bound", "ok"),
     [
