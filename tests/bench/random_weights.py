@@ -31,7 +31,8 @@ from engine.pages import Pages
 from engine.placing import host_arena_bytes
 from engine.protocol import PAGE_TOKENS
 from engine.row import CROSSOVER
-from engine.sparsity import BLOCK, LOCAL, SINK
+from engine.sparsity import BLOCK
+from engine.sparsity.policy import LOCAL, SINK
 from tests.bench import rows, setup
 
 # shape, and Dual Chunk Attention's chunk and local size
