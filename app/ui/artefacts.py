@@ -193,7 +193,7 @@ class ArtefactPanel:
                 for one in shown.steps
                 if one.state == "failed"
             ],
-            "running": next((one.title or str(one.ordinal) for one in shown.steps if one.state == "running"), None),
+            "running": next((one.title or None for one in shown.steps if one.state == "running"), None),
             "versions": [
                 {"number": one.number, "state": one.state, "made_by": one.made_by, "created": one.created}
                 for one in shown.versions

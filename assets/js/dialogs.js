@@ -266,7 +266,7 @@
     function draw() {
       relabel();
       const said = (one) => h("div", { class: "key-row" }, h("dt", {}, one.keys.map((key) => h("kbd", {}, key))), h("dd", {}, t(one.key)));
-      body.replaceChildren(h("dl", { class: "keys-list" }, [...ELSEWHERE, ...Lectern.keys].map(said)), h("p", { class: "fine" }, t("settings.keys_hint")));
+      body.replaceChildren(h("dl", { class: "keys-list" }, [...ELSEWHERE, ...Lectern.keys].map(said)), h("p", { class: "fine" }, t("keys.about")));
     }
     draw();
     return { draw, relabel: draw, show() { draw(); show(); }, update() {} };

@@ -129,10 +129,18 @@
     }
     listen();
     function show(note) {
-      const text = Lectern.noteText(note);
+      let text = Lectern.noteText(note);
+      // several of one kind are one note: ten books dropped again would cover the page
+      const titles = note.key === "note.already" ? [...stack.children].filter((one) => one.already).flatMap((one) => one.already) : [];
+      if (titles.length) {
+        if (!titles.includes(note.values.title)) titles.push(note.values.title);
+        for (const one of [...stack.children]) if (one.already) one.remove();
+        if (titles.length > 1) text = t("note.already_all", { titles: Lectern.list(titles.map((title) => t("title", { title }))) });
+      }
       const element = h("div", { class: `note ${note.kind}`, role: note.kind === "error" ? "alert" : "status" },
         icon(note.kind === "error" ? "warning" : note.kind === "done" ? "check" : "info"), h("p", {}, text),
         button("close", t("note.close"), () => element.remove()));
+      if (note.key === "note.already") element.already = titles.length ? titles : [note.values.title];
       for (const old of stack.children) if (old.textContent === element.textContent) old.remove();
       stack.append(element);
       while (stack.children.length > 4) stack.firstChild.remove();

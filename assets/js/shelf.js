@@ -241,7 +241,7 @@
         actions.push(button("stop", t("shelf.stop_title", { title }), () => send("stop", { id: item.id }),
           { text: t("shelf.stop"), data: { focus: "act" } }));
       } else if (item.state !== "read" && !tooLong(item)) {
-        const begun = item.progress > 0;
+        const begun = item.progress >= 0.01;
         const label = t(item.state === "failed" ? "shelf.again" : item.state === "stopped" && begun ? "shelf.resume" : "shelf.begin");
         actions.push(button(item.state === "failed" ? "again" : "play", label, () => send("resume", { id: item.id }),
           { text: label, data: { focus: "act" } }));
@@ -265,7 +265,7 @@
             (said.chapter || said.speed) && h("span", { class: "card-where", title: said.chapter || "" }, said.chapter && h("span", { class: "card-chapter" }, said.chapter), said.speed && h("span", {}, said.speed)),
             item.upto !== null && item.upto !== undefined && h("span", { class: "card-guard" }, icon("eyeoff"), h("span", {}, Lectern.guardText(item.upto / Math.max(1, item.characters)))),
             item.tags?.length > 0 && h("span", { class: "card-tags" }, item.tags.map((name) => h("span", { class: "chip" }, name))))),
-        (item.state === "reading" || (item.state === "stopped" && item.progress > 0)) && h("div", {
+        (item.state === "reading" || (item.state === "stopped" && item.progress >= 0.01)) && h("div", {
           class: "bar", role: "progressbar",
           aria: { valuenow: Math.floor(item.progress * 100), valuemin: 0, valuemax: 100, label: said.text },
         }, h("span", { style: { width: `${item.progress * 100}%` } })),

@@ -371,6 +371,17 @@ def test_a_passage_is_explained_and_translated(page: tuple[Any, Watch], books: l
     assert at.locator("#question").is_visible() and not at.locator("[data-panel=reader].open").count()
 
 
+def test_books_that_are_there_already_are_told_in_one_note(page: tuple[Any, Watch], books: list[str]) -> None:
+    at, _ = page
+    begin(at, books)
+    at.set_input_files("#add-books", books)
+    said = at.locator(".note:has-text('On the shelf already')")
+    at.wait_for_function(
+        "() => /Handbook/.test(document.querySelector('.notes').innerText) && /灯塔/.test(document.querySelector('.notes').innerText) && /Marrow/.test(document.querySelector('.notes').innerText)"
+    )
+    assert said.count() == 1 and at.locator(".note").count() == 1
+
+
 def test_a_backup_is_made_downloaded_and_restored(page: tuple[Any, Watch], books: list[str], tmp_path: Path) -> None:
     at, watch = page
     begin(at, books)
