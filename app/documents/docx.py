@@ -1,4 +1,4 @@
-"""DOCX: the paragraphs of Word's XML in their order, headings by their styles, footnotes after what they belong to."""
+"""DOCX: the paragraphs of Word's XML in their order, headings by their styles, list numbers, footnotes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lxml import etree
 from app.documents import language, naming, outline
 from app.documents.archive import Archive
 from app.documents.canonical import Block, assemble, clean, one_line
+from app.documents.docx_lists import Lists, attribute
 from app.documents.model import Document
 from app.documents.xhtml import local_name
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentWithoutText
@@ -27,7 +28,8 @@ def parse(path: Path, filename: str) -> Document:
         root = archive.tree("word/document.xml")
         if root is None:
             raise DocumentDamaged(filename, "it is no DOCX: word/document.xml is missing")
-        reader = _Reader(_levels(archive.tree("word/styles.xml")), _notes(archive))
+        styles = archive.tree("word/styles.xml")
+        reader = _Reader(_levels(styles), _notes(archive), Lists(archive.tree("word/numbering.xml"), styles))
         core = archive.tree("docProps/core.xml")
         pictures = sum(name.startswith("word/media/") for name in archive.names)
     reader.read(root)
@@ -45,11 +47,6 @@ def parse(path: Path, filename: str) -> Document:
         language=language.from_tag(fields.get("language")) or language.guess("\n\n".join(reader.blocks)),
         format="docx",
     )
-
-
-def attribute(element: etree._Element, name: str) -> str:
-    """An attribute by its local name, whatever its namespace; "" if there is none."""
-    return next((str(value) for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name), "")
 
 
 def _is_number(text: str) -> bool:
@@ -98,12 +95,13 @@ def _notes(archive: Archive) -> dict[str, str]:
 
 
 class _Reader:
-    def __init__(self, levels: dict[str, int], notes: dict[str, str]) -> None:
+    def __init__(self, levels: dict[str, int], notes: dict[str, str], lists: Lists) -> None:
         self.blocks: list[str] = []
         self.headings: list[tuple[int, int]] = []
         self.title = ""
         self._levels = levels
         self._notes = notes
+        self._lists = lists
 
     def read(self, root: etree._Element) -> None:
         stack = [root]
@@ -121,6 +119,8 @@ class _Reader:
         cited: list[str] = []
         lines = clean("".join(_pieces(element, cited))).split("\n")
         text = "\n".join(line for part in lines if (line := one_line(part.expandtabs(1))))
+        # an empty paragraph is counted too
+        mark = self._lists.mark(element)
         if text:
             style = next((attribute(e, "val") for e in element.iter() if local_name(e) == "pstyle"), "")
             own = next((attribute(e, "val") for e in element.iter() if local_name(e) == "outlinelvl"), "")
@@ -131,14 +131,14 @@ class _Reader:
                 self.title = one_line(text)
             elif level:
                 self.headings.append((len(self.blocks), level))
-            self.blocks.append(text)
+            self.blocks.append(mark + text)
         self.blocks.extend(f"[{note}]" for key in cited if (note := self._notes.get(key)))
 
     def _table(self, table: etree._Element) -> None:
         rows = []
         for row in (e for e in table.iter() if local_name(e) == "tr"):
             cells = [
-                one_line(clean(" ".join("".join(_pieces(p, [])) for p in cell.iter() if local_name(p) == "p")))
+                one_line(clean(" ".join(map(self._inside_table, (p for p in cell.iter() if local_name(p) == "p")))))
                 for cell in row
                 if local_name(cell) == "tc"
             ]
@@ -146,6 +146,11 @@ class _Reader:
                 rows.append(" | ".join(cells))
         if rows:
             self.blocks.append("\n".join(rows))
+
+    def _inside_table(self, paragraph: etree._Element) -> str:
+        text = "".join(_pieces(paragraph, []))
+        mark = self._lists.mark(paragraph)
+        return mark + text if text.strip() else ""
 
 
 def _is_contents(element: etree._Element) -> bool:

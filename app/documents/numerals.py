@@ -21,6 +21,12 @@ _WORDS |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)} | {
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100, "d": 500, "m": 1000}
 _ROMAN_FORM = re.compile(r"m{0,3}(cm|cd|d?c{0,4})(xc|xl|l?x{0,4})(ix|iv|v?i{0,4})", re.IGNORECASE)
 _HAN = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "○": 0, "两": 2, "兩": 2, "廿": 20, "卅": 30}
+_HAN_DIGITS = "零一二三四五六七八九"
+# from the largest on: what to_roman takes off
+_ROMAN_PARTS = {
+    "m": 1000, "cm": 900, "d": 500, "cd": 400, "c": 100, "xc": 90, "l": 50, "xl": 40,
+    "x": 10, "ix": 9, "v": 5, "iv": 4, "i": 1,
+}  # fmt: skip
 _HAN_UNITS = {"十": 10, "百": 100, "千": 1000}
 
 _word = "|".join(sorted((w for w in _WORDS if w != "zero"), key=len, reverse=True))
@@ -63,3 +69,27 @@ def han(text: str) -> int | None:
         else:
             digit = digit * 10 + int(c) if c.isdecimal() and c not in _HAN else _HAN[c]
     return total + digit
+
+
+def to_roman(number: int) -> str:
+    """In small letters; digits where there is no such numeral (0, 4,000)."""
+    if not 0 < number < 4000:
+        return str(number)
+    found = ""
+    for letters, value in _ROMAN_PARTS.items():
+        found += letters * (number // value)
+        number %= value
+    return found
+
+
+def to_han(number: int) -> str:
+    """十二, 一百零三; digits from 10,000 on."""
+    if not 0 < number < 10000:
+        return "零" if number == 0 else str(number)
+    found, gap = "", False
+    for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit, number = divmod(number, unit)
+        if digit:
+            found += ("零" if gap else "") + _HAN_DIGITS[digit] + name
+        gap = not digit and bool(found)
+    return found[1:] if found.startswith("一十") else found

@@ -9,7 +9,7 @@ from lxml import etree
 from app.documents import language, naming, outline
 from app.documents.archive import Archive
 from app.documents.canonical import Block, assemble, clean, one_line
-from app.documents.docx import attribute
+from app.documents.docx_lists import attribute
 from app.documents.model import Document
 from app.documents.xhtml import local_name
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentEncrypted, DocumentWithoutText

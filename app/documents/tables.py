@@ -16,7 +16,7 @@ from app.documents import encoding as encodings
 from app.documents import language, naming
 from app.documents.archive import Archive
 from app.documents.canonical import Block, Heading, assemble, clean, one_line
-from app.documents.docx import attribute
+from app.documents.docx_lists import attribute
 from app.documents.model import Document
 from app.documents.xhtml import local_name
 from app.errors import DocumentDamaged, DocumentEmpty, DocumentNotText

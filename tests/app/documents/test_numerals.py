@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.documents.numerals import HAN, WORD, number
+from app.documents.numerals import HAN, WORD, number, to_han, to_roman
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,9 @@ def test_the_patterns_take_whole_numbers() -> None:
     assert re.fullmatch(WORD, "twenty-first", re.IGNORECASE)
     assert re.fullmatch(HAN, "一百二十")
     assert not re.fullmatch(WORD, "someone", re.IGNORECASE)
+
+
+def test_what_is_written_is_read_again() -> None:
+    for value in (*range(1, 1300), 2010, 3999):
+        assert number(to_han(value)) == value and number(to_roman(value)) == value
+    assert (to_han(0), to_han(10_000), to_roman(0), to_roman(4000)) == ("零", "10000", "0", "4000")
