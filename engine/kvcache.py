@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.copies import Lane
 from kernels.int8_kv import dequantize
+
+# of a cache line: a row of keys is loaded whole
+ALIGNMENT = 64
 
 
 class Seal(Protocol):
@@ -128,6 +133,16 @@ class KVShape:
         return Extent(start, length, data)
 
 
+def zeros(sizes: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """On a CPU the system clears memory when it is first written (in huge pages, if NumPy may): the rest takes none."""
+    if device.type != "cpu":
+        return torch.zeros(tuple(sizes), dtype=dtype, device=device)
+    size = prod(sizes) * dtype.itemsize
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return torch.from_numpy(memory[first : first + size]).view(dtype).view(tuple(sizes))
+
+
 class Arena:
     """Keys and values by position, and the mean key of every ``block`` of them.
 
@@ -142,12 +157,12 @@ class Arena:
         self.capacity = -(-capacity // block) * block
         sizes = (shape.layers, 2, shape.kv_heads, self.capacity, shape.dim)
         # zeros, not just any numbers: a hole's weight is nothing, and nothing times infinity is not
-        self.data = torch.zeros(sizes, dtype=shape.dtype, device=shape.device)
+        self.data = zeros(sizes, shape.dtype, shape.device)
         self.means = self._zeros_of_means(shape)
 
     def _zeros_of_means(self, shape: KVShape) -> Tensor:
         sizes = (shape.layers, shape.kv_heads, self.capacity // self.block, shape.dim)
-        return torch.zeros(sizes, dtype=shape.dtype, device=shape.device)
+        return zeros(sizes, shape.dtype, shape.device)
 
     @property
     def on_device(self) -> bool:
