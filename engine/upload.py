@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from threading import Event, Thread
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -25,7 +27,8 @@ class Upload:
         self, arena: Arena, extents: Sequence[Extent], device: torch.device, *, staged: bool | None = None
     ) -> None:
         """device: of the arena's means, and what attends; staged: None where the arena's data lie on a device."""
-        self._arena, self._device = arena, device
+        # the arena knows its upload: held here too, gigabytes would wait for the garbage collector
+        self._arena, self._device = ref(arena), device
         self._extents = list(extents)
         self._staged = arena.data.device.type != "cpu" if staged is None else staged
         self._here = [Event() for _ in range(len(arena.data))]
@@ -42,7 +45,8 @@ class Upload:
             mark = self._marks[one]
             if mark is None:
                 assert self._error is not None
-                raise self._error
+                # its traceback would hold what the caller is about to let go of
+                raise copy(self._error)
             mark.hold()
         if layer is None and self._thread is not None:
             self._thread.join()
@@ -57,30 +61,35 @@ class Upload:
 
     def _begin(self) -> None:
         if self._thread is None:
+            arena = self._arena()
+            if arena is None:
+                raise ReferenceError("the arena is gone")
             lane = Lane(self._device)
             # the arena's zeros come first
             lane.follow()
-            self._thread = Thread(target=self._run, args=(lane,), name="lectern-upload", daemon=True)
+            self._thread = Thread(target=self._run, args=(arena, lane), name="lectern-upload", daemon=True)
             self._thread.start()
 
-    def _run(self, lane: Lane) -> None:
+    def _run(self, arena: Arena, lane: Lane) -> None:
         try:
-            copy: Callable[[Tensor, Tensor], object] = Tensor.copy_
+            move: Callable[[Tensor, Tensor], object] = Tensor.copy_
             if self._staged:
-                copy = Staging(lane, self._device).send
+                move = Staging(lane, self._device).send
             for layer in range(len(self._here)):
                 for extent in self._extents:
                     if self._stopped.is_set():
                         raise InterruptedError("the reading has ended")
                     extent.verify(layer)
-                    self._arena.bring(layer, extent, copy, lane)
+                    arena.bring(layer, extent, move, lane)
                 self._marks[layer] = lane.mark()
                 self._here[layer].set()
         except BaseException as error:
-            self._error = error
+            self._error = error.with_traceback(None)
         finally:
-            # the arena's memory may go when this thread's hold on it does
-            lane.wait()
-            self._extents.clear()
-            for event in self._here:
-                event.set()
+            try:
+                # the arena's memory may go when this thread's hold on it does
+                lane.wait()
+            finally:
+                self._extents.clear()
+                for event in self._here:
+                    event.set()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from threading import Event
+from weakref import ref
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ import torch
 from engine.copies import Lane
 from engine.hostarena import HostArena
 from engine.keptfile import Damaged
-from engine.kvcache import Arena, Extent, KVShape
+from engine.kvcache import Arena, Extent, KVCache, KVShape
 from engine.upload import Upload
 from tests.engine.late import Late
 
@@ -70,13 +72,16 @@ def test_a_bad_layer_is_told_to_whoever_waits_for_it_or_a_later_one() -> None:
     doors = Doors(bad=2)
     for door in doors.open:
         door.set()
-    upload = Upload(Arena(SHAPE, 2048, 16), extents(doors), CPU)
+    arena = Arena(SHAPE, 2048, 16)
+    upload = Upload(arena, extents(doors), CPU)
     upload.wait(0)
     upload.wait(1)
     for layer in (2, 3, None):
         with pytest.raises(Damaged):
             upload.wait(layer)
     assert not upload.here(2)
+    with pytest.raises(ReferenceError):
+        Upload(Arena(SHAPE, 2048, 16), extents(doors), CPU).wait(0)
 
 
 def test_what_nobody_waits_for_any_more_stops() -> None:
@@ -91,3 +96,31 @@ def test_what_nobody_waits_for_any_more_stops() -> None:
     with pytest.raises(InterruptedError):
         upload.wait()
     assert not arena.data[2:].any()
+
+
+@pytest.mark.parametrize("kind", [Arena, HostArena])
+@pytest.mark.parametrize("bad", [None, 2])
+def test_an_arena_goes_when_it_is_let_go_of(kind: type[Arena], bad: int | None) -> None:
+    """Not when the garbage collector comes: the next one would not find room beside it."""
+    doors = Doors(bad=bad)
+    for door in doors.open:
+        door.set()
+    gc.collect()
+    gc.disable()
+    try:
+        arena = kind(SHAPE, 2048, 16)
+        cache = KVCache(SHAPE, arena)
+        cache.append(arena.extent(0, 100))
+        arena.upload = Upload(arena, extents(doors), CPU)
+        gone = ref(arena)
+        try:
+            cache.touch()
+        except Damaged:
+            assert bad is not None
+        thread = arena.upload._thread
+        assert thread is not None
+        thread.join()
+        del arena, cache
+        assert gone() is None
+    finally:
+        gc.enable()
