@@ -152,6 +152,10 @@ class Walk:
         for tab in TABS:
             page.evaluate("name => Lectern.say('settings', 'show', name)", tab)
             page.wait_for_function("() => document.querySelector('.settings-page').children.length > 1")
+            if tab == "storage":
+                page.get_by_role("button", name="Make a backup").click()
+                page.wait_for_selector(".backup-made")
+                page.locator(".restoring summary").click()
             self.look(f"settings, {tab}", "dialog[open]")
             self.escape()
         page.evaluate("Lectern.say('keys', 'show')")
