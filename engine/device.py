@@ -111,6 +111,10 @@ class DeviceDecoder:
         self._token = torch.zeros((1, 1), dtype=torch.int64, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
 
+    def leave(self) -> None:
+        """Another prompt comes into the arena."""
+        self._end = -1
+
     def release(self) -> None:
         """Let go of the arena's memory, and of the graph that reads it."""
         self._arena, self._captured, self._end = None, None, -1

@@ -60,6 +60,11 @@ class HostArena(Arena):
     def on_device(self) -> bool:
         return False
 
+    @property
+    def workspace_bytes(self) -> int:
+        """On the device."""
+        return self._slots.nbytes + self.means.nbytes
+
     def extent(self, start: int, length: int) -> Extent:
         return HostExtent(
             start, length, self.data[:, :, :, start : start + length], self._means(start, length), arena=self

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ class Arriving(Protocol):
     def wait(self, layer: int | None = None) -> None: ...
 
     def here(self, layer: int) -> bool: ...
+
+
+class Source(Protocol):
+    """Where what lies in an arena came from (``engine.pages``)."""
+
+    def holds(self, other: Any) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +153,12 @@ class Arena:
     """Keys and values by position, and the mean key of every ``block`` of them.
 
     data: [layers, 2, kv_heads, capacity, dim]; means: [layers, kv_heads, capacity / block, dim]. Positions that no
-    extent covers hold nothing: ``holes`` names their blocks. upload: what is still on its way.
+    extent covers hold nothing: ``holes`` names their blocks. upload: what is still on its way; sources: of all that was
+    brought, so that the next prompt brings only what is not there.
     """
 
     upload: Arriving | None = None
+    sources: Sequence[Source] = ()
 
     def __init__(self, shape: KVShape, capacity: int, block: int) -> None:
         self.block = block
@@ -168,6 +176,11 @@ class Arena:
     def on_device(self) -> bool:
         """Whether keys and values lie where attention runs."""
         return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was to be brought is there."""
+        return self.upload is None or all(self.upload.here(layer) for layer in range(len(self.data)))
 
     def extent(self, start: int, length: int) -> Extent:
         """A view of positions from ``start``."""

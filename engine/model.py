@@ -24,7 +24,7 @@ from engine.cost import Work
 from engine.device import DeviceDecoder
 from engine.errors import CheckpointDamaged, CheckpointUnsupported, NumericalFailure, UnknownPolicy
 from engine.gaze import Gazer, Masses, read_heads
-from engine.kvcache import Extent, KVCache, KVShape
+from engine.kvcache import Arena, Extent, KVCache, KVShape
 from engine.linear import widen
 from engine.machine import available_memory
 from engine.pace import slowness
@@ -52,6 +52,8 @@ class LanguageModel:
         self.device = torch.device(config.device)
         dtype: torch.dtype = getattr(torch, config.dtype)
         self._folder = config.folder
+        # where the last job's keys and values lie, for the next one to begin with: set where that ended well
+        self.arena: Arena | None = None
         self.device_memory = config.device_memory
         if config.threads is not None:
             torch.set_num_threads(config.threads)
@@ -117,6 +119,11 @@ class LanguageModel:
     def in_arena(self) -> bool:
         """Whether every reading goes into an arena: where there is a pool of pages on a device, not mapped files."""
         return self.device.type == "cuda"
+
+    def keep_arena(self, cache: KVCache) -> None:
+        """Let the next prompt begin with what lies in this cache's arena. All of it must be finite numbers."""
+        if self.in_arena:
+            self.arena = cache.arena
 
     def policy_of(self, plan: ChunkPlan, widen: int) -> Policy | None:
         """What a plan says, with budgets ``widen`` times as wide, None for dense attention."""

@@ -17,7 +17,7 @@ from math import prod
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
-from weakref import finalize
+from weakref import finalize, ref
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ class Sealed:
             self.mapped.verify_means()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class File:
     """A mapped file. data: [layers, 2, kv_heads, tokens, dim]; means: [layers, kv_heads, blocks, dim]; steps: of int8
     data (``kernels.int8_kv``)."""
@@ -72,6 +72,22 @@ class File:
     data: Tensor
     means: Tensor | None
     steps: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Tokens of a mapped file at a position of an arena. file: None or dead where it is not known any more."""
+
+    file: ref[File] | None
+    start: int
+    offset: int
+    tokens: int
+
+    def holds(self, other: Source) -> bool:
+        """Whether the other's numbers are among these, at the same place."""
+        mine, theirs = (None if one.file is None else one.file() for one in (self, other))
+        same = mine is not None and mine is theirs
+        return same and (self.start, self.offset) == (other.start, other.offset) and self.tokens >= other.tokens
 
 
 def layout_of(shape: KVShape) -> Layout:
@@ -113,12 +129,28 @@ class Pages:
         if cache.arena is None:
             Thread(target=_verify_ahead, args=(extents, self.shape.layers), name="lectern-verify", daemon=True).start()
         else:
-            cache.arena.upload = upload = Upload(cache.arena, extents, self.shape.device)
-            finalize(cache, upload.stop)
+            finalize(cache, self._bring(cache.arena, runs, extents).stop)
         for extent in extents:
             cache.smaller |= extent.coded is not None
             cache.append(self._placed(cache, extent))
         return cache, found, key
+
+    def _bring(self, arena: Arena, runs: Sequence[Run], extents: Sequence[Extent]) -> Upload:
+        """What brings ``extents``, which are those of ``runs``, into an arena, but for those that it has already."""
+        sources, coming = [], []
+        arena.settle()
+        for run, extent in zip(runs, extents, strict=True):
+            file = self._open.get(run.path)
+            sources.append(Source(None if file is None else ref(file), run.start, run.offset, run.tokens))
+            if not any(source.holds(sources[-1]) for source in arena.sources):
+                coming.append(extent)
+            elif extent.end % arena.block:
+                # the last block's mean may count what another prompt had behind it
+                for layer in range(self.shape.layers):
+                    arena.summarize(layer, extent.end - extent.end % arena.block, extent.end)
+        arena.sources = sources
+        arena.upload = upload = Upload(arena, coming, self.shape.device)
+        return upload
 
     def _placed(self, cache: KVCache, extent: Extent) -> Extent:
         """An extent where this cache wants it: in its arena, on its device, or mapped."""

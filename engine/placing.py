@@ -11,6 +11,7 @@ from engine.errors import KeysDoNotFit, OutOfMemory
 from engine.hostarena import HostArena
 from engine.kvcache import Arena, KVShape
 from engine.machine import WORKSPACE_LAYERS, available_memory
+from engine.protocol import PAGE_TOKENS
 from engine.sparsity import BLOCK, QUERY_BLOCK
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # libraries and kernels on a device, and what other programs on the machine may come to need
 LIBRARIES = 1 << 30
 SPARE = 1 << 30
+# positions of an arena beyond what is asked for, so that a conversation goes on in it
+MORE = 4 * PAGE_TOKENS
 
 
 def arena_bytes(shape: KVShape, positions: int) -> int:
@@ -50,36 +53,62 @@ def working_bytes(model: LanguageModel, rows: int, positions: int) -> int:
 
 
 def place(model: LanguageModel, positions: int, rows: int) -> Arena:
-    """An arena for ``positions``, read at most ``rows`` at a time.
+    """An arena for ``positions``, read at most ``rows`` at a time; the last job's where that has room.
 
     On a GPU it lies where it fits (``EngineConfig.device_memory``, else what is free but for ``working_bytes``). Raises
     KeysDoNotFit before anything is taken, OutOfMemory where that fails after all.
     """
-    if model.decoder is not None:
-        # it still holds the arena of the last answer
-        model.decoder.release()
+    last, model.arena = model.arena, None
     room = model.device_memory if model.in_arena else None
     if room is None and model.device.type != "cpu":
-        room = max(0, (model.free_memory() or 0) - working_bytes(model, rows, positions))
+        room = max(0, (model.free_memory() or 0) + _bytes(last)[0] - working_bytes(model, rows, positions))
     whole = arena_bytes(model.shape, positions)
-    if room is None or whole <= room:
+    on_device = room is None or whole <= room
+    device, host = host_arena_bytes(model.shape, positions)
+    free = available_memory()
+    free = None if free is None else max(0, free + _bytes(last)[1] - SPARE)
+    beside = room is not None and device <= room and (free is None or host <= free)
+    if not on_device and not beside:
+        assert room is not None
+        raise KeysDoNotFit(positions, whole, room, device, free)
+    if last is not None and last.on_device is on_device and last.capacity >= positions and last.complete:
+        if model.decoder is not None:
+            model.decoder.leave()
+        return last
+    del last
+    if model.decoder is not None:
+        model.decoder.release()
+    if on_device:
+        # room for the next question, where there is any
+        wide = (
+            positions + MORE if room is not None and arena_bytes(model.shape, positions + MORE) <= room else positions
+        )
         try:
-            return Arena(model.shape, positions, BLOCK)
+            return Arena(model.shape, wide, BLOCK)
         except (MemoryError, RuntimeError) as error:
             if out_of_memory(error) is None:
                 raise
-            if room is None:
+            if not beside:
                 raise OutOfMemory(whole, model.free_memory()) from error
-    device, host = host_arena_bytes(model.shape, positions)
-    free = available_memory()
-    if device > room or (free is not None and host > max(0, free - SPARE)):
-        raise KeysDoNotFit(positions, whole, room, device, None if free is None else max(0, free - SPARE))
+    assert room is not None
+    more = host_arena_bytes(model.shape, positions + MORE)
+    wide = positions + MORE if more[0] <= room and free is not None and more[1] <= free else positions
     try:
-        return HostArena(model.shape, positions, BLOCK)
+        return HostArena(model.shape, wide, BLOCK)
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error) is None:
             raise
         raise OutOfMemory(whole, model.free_memory()) from error
+
+
+def _bytes(arena: Arena | None) -> tuple[int, int]:
+    """(bytes on a device, bytes in the machine's memory beside it) of an arena that may be let go of."""
+    if arena is None:
+        return 0, 0
+    if arena.on_device:
+        return arena.data.nbytes + arena.means.nbytes, 0
+    assert isinstance(arena, HostArena)
+    return arena.workspace_bytes, arena.data.nbytes
 
 
 def out_of_memory(error: BaseException) -> int | None:

@@ -63,6 +63,7 @@ class Session:
         if reading.finished:
             # who had a text read will ask
             model.prepare_row()
+            model.keep_arena(reading.cache)
             if self.config.storage == "int8":
                 pages.compact(prompt, cancel)
         return Done(
@@ -106,6 +107,7 @@ class Session:
                 emit=told,
                 gazer=self._gazer(model, prompt, reading.cache),
             )
+            model.keep_arena(reading.cache)
         ended = time.perf_counter()
         self._keep_answer(pages, prompt.segments[-1].name, reading.key, answer)
         return Done(
@@ -144,6 +146,7 @@ class Session:
             if heads.baseline:
                 mass = mass - self._blank(model, prompt, reading.cache)[: len(mass)]
             emit(Layout(prompt).gaze(mass, measured=heads.measured))
+            model.keep_arena(reading.cache)
         return Done(
             finish="stop" if reading.finished else "stopped",
             context=prompt.tokens,

@@ -17,6 +17,8 @@ import torch
 from engine import device, placing, prefill
 from engine.config import EngineConfig
 from engine.copies import Lane
+from engine.keptfile import read_header
+from engine.kvcache import Arena, Extent
 from engine.model import LanguageModel
 from engine.pages import Pages
 from engine.placing import host_arena_bytes
@@ -159,6 +161,100 @@ def test_kept_stopped_composed_and_answered_alike(
         found.append(([(one.ids, one.reused, one.prefilled) for one in done], gazes, states(home)))
     assert len(found[0][1]) == 1 and len(found[0][2]) > 5
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("host", [False, True])
+def test_the_next_question_brings_only_what_is_not_there(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: bool
+) -> None:
+    """One session says what a new one for every question says, whatever the last one left in the arena."""
+    monkeypatch.setattr(LanguageModel, "decodes_by_row", False)
+    monkeypatch.setattr(device, "CROSSOVER", 0)
+    if host:
+        monkeypatch.setattr(placing, "arena_bytes", lambda *_: 1 << 60)
+    brought = 0
+    bring = Arena.bring
+
+    def counted(arena: Arena, layer: int, extent: Extent, *rest: Any) -> None:
+        nonlocal brought
+        brought += extent.length if layer == 0 else 0
+        bring(arena, layer, extent, *rest)
+
+    monkeypatch.setattr(Arena, "bring", counted)
+
+    def session(home: str) -> Session:
+        config = EngineConfig(
+            folder=tiny_checkpoint("qwen2", num_hidden_layers=3), readings=tmp_path / home, identity="tiny",
+            chunk_size=4096, local_size=1024, limit=32768, dtype="float32", device="cpu", chunk_tokens=1024,
+            policy="block", gaze=False,
+        )  # fmt: skip
+        made = Session(config)
+        model, _, _ = made.load()
+        model.crossover, model.decoder, model.device_memory = 1024, model.make_decoder(), 1 << 50
+        return made
+
+    def asked(*parts: array[int]) -> Prompt:
+        return Prompt(segments=tuple(Segment(name=str(number), ids=ids) for number, ids in enumerate(parts)))
+
+    long, short = random_ids(77, seed=8), random_ids(9, seed=9)
+    # the last is shorter than what lies there, one goes on with a conversation, one begins with another book
+    questions = [
+        (A, long),
+        (A, short),
+        (A, long),
+        (A, long + short),
+        (A[:1500], TURN),
+        (B, TURN),
+        (B, short),
+        (A, long),
+    ]
+    found: list[list[Any]] = []
+    counts: list[list[int]] = []
+    for one in (True, False):
+        made, dones = session(str(one)), []
+        counts.append([])
+        for book, turn in questions:
+            brought = 0
+            made = made if one else session(str(one))
+            done = made.generate(asked(OPENING, book, turn), GREEDY, lambda _: None, Flag())
+            dones.append((done.ids, done.reused, done.prefilled))
+            counts[-1].append(brought)
+        found.append([dones, states(tmp_path / str(one))])
+    assert found[0] == found[1]
+    # every new session brings what is kept; one brings a book when it was read before it could know its file
+    assert counts[1] == [reused for _, reused, _ in found[1][0]]
+    assert counts[0][1] == 2520 and max(counts[0][2], counts[0][3]) < 100 and counts[0][6] <= 3520
+
+
+@pytest.mark.parametrize("host", [False, True])
+def test_what_proves_bad_on_its_way_is_read_again(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: bool
+) -> None:
+    """The last layer of a kept chunk, found when the others were attended to already."""
+    if host:
+        monkeypatch.setattr(placing, "arena_bytes", lambda *_: 1 << 60)
+    config = EngineConfig(
+        folder=tiny_checkpoint("qwen2", num_hidden_layers=3), readings=tmp_path, identity="tiny", chunk_size=4096,
+        local_size=1024, limit=32768, dtype="float32", device="cpu", chunk_tokens=1024, policy="dense", gaze=False,
+    )  # fmt: skip
+
+    def answered() -> Done:
+        session = Session(config)
+        session.load()[0].device_memory = 1 << 50
+        prompt = Prompt(segments=(Segment(name="book", ids=A), Segment(name="turn", ids=TURN)))
+        return session.generate(prompt, GREEDY, lambda _: None, Flag())
+
+    first = answered()
+    path = max(tmp_path.rglob("*.kv"), key=lambda path: path.stat().st_size)
+    header = read_header(path)
+    content = bytearray(path.read_bytes())
+    layout = header.layout
+    rows = 2 * layout.layers * layout.kv_heads * header.tokens
+    content[header.data_offset + rows * layout.dim * layout.itemsize - 5] ^= 1
+    path.write_bytes(content)
+    again = answered()
+    assert 1024 <= again.prefilled <= 1024 + len(TURN) and again.ids == first.ids
+    assert answered().prefilled == 1
 
 
 @pytest.mark.gpu

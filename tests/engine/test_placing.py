@@ -27,7 +27,7 @@ def test_figures_are_those_of_the_tensors(model: LanguageModel) -> None:
     for positions in (1024, 9 * 1024):
         arena, host = Arena(model.shape, positions, 16), HostArena(model.shape, positions, 16)
         assert arena_bytes(model.shape, positions) == arena.data.nbytes + arena.means.nbytes
-        assert host_arena_bytes(model.shape, positions) == (host._slots.nbytes + host.means.nbytes, host.data.nbytes)
+        assert host_arena_bytes(model.shape, positions) == (host.workspace_bytes, host.data.nbytes)
     assert working_bytes(model, 2048, 9 * 1024) > working_bytes(model, 1024, 9 * 1024) > placing.LIBRARIES
 
 
