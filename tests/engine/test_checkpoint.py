@@ -336,6 +336,40 @@ def test_a_hub_file_whose_hash_differs_is_damage(hub: Any, tiny_checkpoint: Make
     assert resolve("someone/tiny", cache=cache).folder.is_dir()
 
 
+def partly(folder: Path, name: str, data: bytes) -> int:
+    """Half of a file, as a download leaves it that broke off."""
+    folder.mkdir(parents=True)
+    half = len(data) // 2
+    (folder / f"{name}.{hashlib.sha256(data).hexdigest()[:12]}.part").write_bytes(data[:half])
+    return half
+
+
+def test_a_download_that_broke_off_goes_on_where_it_was(hub: Any, tiny_checkpoint: Make, cache: Path) -> None:
+    hub.serve(tiny_checkpoint("qwen3"))
+    weights = hub.files["model.safetensors"]
+    half = partly(cache / "stage" / "someone--tiny" / "hub", "model.safetensors", weights)
+    found = resolve("someone/tiny", cache=cache)
+    assert hub.spans == [half] and (found.folder / "model.safetensors").read_bytes() == weights
+    assert sorted(path.name for path in found.folder.iterdir()) == sorted([*hub.files, "manifest.json"])
+
+
+def test_a_gguf_file_goes_on_too_and_an_interrupted_one_stays(
+    entry: Entry, hub: Any, source: Path, cache: Path
+) -> None:
+    hub.files["tiny.gguf"] = data = source.read_bytes()
+    half = partly(cache / "stage" / "tiny" / "hub", "tiny.gguf", data)
+    (cache / "stage" / "tiny" / "converted").mkdir()
+
+    def interrupt(text: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resolve("tiny", cache=cache, progress=interrupt)
+    assert {path.name.split(".")[-1] for path in leftovers(cache)} <= {"tiny", "hub", "part"} and hub.spans == []
+    resolve("tiny", cache=cache)
+    assert hub.spans == [half] and leftovers(cache) == []
+
+
 def test_a_repository_that_is_not_there_is_told(hub: Any, cache: Path) -> None:
     with pytest.raises(CheckpointNotFound, match="nobody/tiny: not there"):
         resolve("nobody/tiny", cache=cache)
