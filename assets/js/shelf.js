@@ -194,11 +194,12 @@
     let depth = 0;
     const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
     const veil = h("div", { class: "drop-veil", aria: { hidden: true } });
+    const invite = () => veil.replaceChildren(icon("lectern"), h("p", {}, t("shelf.drop_here")));
     window.addEventListener("dragenter", (event) => {
       if (!carriesFiles(event)) return;
       event.preventDefault();
       depth += 1;
-      veil.replaceChildren(icon("lectern"), h("p", {}, t("shelf.drop_here")));
+      invite();
       document.body.append(veil);
     });
     window.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
@@ -311,6 +312,7 @@
       drawFinder();
       drawResults();
       root.classList.toggle("empty", empty && value.ready === true);
+      if (veil.isConnected) invite();
       heading.textContent = t("shelf.title");
       count.textContent = items.length ? Lectern.number(items.length) : "";
       zone.replaceChildren(...(empty

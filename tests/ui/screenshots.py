@@ -75,7 +75,7 @@ class Camera:
     def _dress(self, width: int, appearance: str, language: str) -> None:
         self._page.set_viewport_size({"width": width, "height": SIZES[width]})
         self._page.evaluate(
-            "([appearance, language]) => { Lectern.setLanguage(language); Lectern.setAppearance(appearance); }",
+            "([appearance, language]) => { Lectern.setAppearance(appearance); Lectern.setLanguage(language); }",
             [appearance, language],
         )
 
