@@ -16,6 +16,7 @@ from torch import Tensor
 
 # a piece that is read from disk and verified while the one before it is on the bus
 PIECE_BYTES = 32 << 20
+SYSTEM_PAGE = 4096
 
 
 class Mark:
@@ -129,12 +130,15 @@ def pinned_zeros(sizes: Sequence[int], dtype: torch.dtype, device: torch.device,
 
     Registered, not taken from PyTorch's own pinned memory, which rounds up to a power of two. Raises MemoryError.
     """
-    memory = torch.zeros(tuple(sizes), dtype=dtype)
     size = prod(sizes) * dtype.itemsize
+    # whole pages of its own: none can be registered twice
+    whole = -(-size // SYSTEM_PAGE) * SYSTEM_PAGE
+    memory = torch.zeros(whole + SYSTEM_PAGE, dtype=torch.uint8)
+    memory = memory[-memory.data_ptr() % SYSTEM_PAGE :][:size].view(dtype).view(tuple(sizes))
     if device.type == "cuda" and size:
         cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         begin = memory.data_ptr()
-        if int(cudart.cudaHostRegister(begin, size, 0)):
+        if int(cudart.cudaHostRegister(begin, whole, 0)):
             with suppress(RuntimeError):
                 # the driver tells of it once more, to whatever comes next: this
                 torch.zeros(1, device=device)

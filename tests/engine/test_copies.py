@@ -7,7 +7,7 @@ import gc
 import pytest
 import torch
 
-from engine.copies import Lane, Staging, pinned_zeros
+from engine.copies import SYSTEM_PAGE, Lane, Staging, pinned_zeros
 from tests.engine.late import Late
 
 CPU = torch.device("cpu")
@@ -43,6 +43,16 @@ def test_a_late_lane_is_late() -> None:
     assert target.tolist() == [1, 1, 1]
     lane.wait()
     assert target.tolist() == [2, 2, 2]
+
+
+def test_memory_to_be_pinned_begins_with_a_page_and_shares_none() -> None:
+    found = [pinned_zeros((3, 5, 64), dtype, CPU, CPU) for dtype in (torch.float32, torch.bfloat16) for _ in range(3)]
+    for memory in found:
+        assert memory.shape == (3, 5, 64) and memory.is_contiguous() and not memory.any()
+        assert memory.data_ptr() % SYSTEM_PAGE == 0
+    pages = [memory.data_ptr() // SYSTEM_PAGE for memory in found]
+    assert len(set(pages)) == len(pages)
+    assert pinned_zeros((0, 4), torch.float32, CPU, CPU).shape == (0, 4)
 
 
 @pytest.mark.gpu

@@ -87,7 +87,7 @@ def through_triton(folder: Path, texts: list[array[int]], tokens: array[int], *,
     from engine.budgets import Budgets
 
     LanguageModel.in_arena = True  # type: ignore[method-assign, assignment]
-    device.CROSSOVER, device.PROGRAMS = 0, 4
+    device.CROSSOVER, device.PROGRAMS = 0, 1
     model = language_model(folder)
     found = []
     for host in (False, True):
