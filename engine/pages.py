@@ -325,9 +325,12 @@ def on_host(extent: Extent) -> Tensor:
     """Keys and values of an extent, [layers, 2, kv_heads, length, dim], contiguous in the machine's memory."""
     extent.settle()
     data = extent.data[:, :, :, : extent.length]
-    if data.device.type == "cpu":
-        return data.contiguous()
-    # piece by piece: a whole chunk would not find room beside itself
+    return data.contiguous() if data.device.type == "cpu" else fetched(data)
+
+
+def fetched(data: Tensor) -> Tensor:
+    """[layers, 2, kv_heads, length, dim] of a device, contiguous in the machine's memory, through pinned pieces."""
+    # a whole chunk, made contiguous, would not find room beside itself
     staging = Staging(Lane(data.device), data.device)
     found = torch.empty(data.shape, dtype=data.dtype)
     for target, source in zip(found.flatten(0, 2), data.flatten(0, 2), strict=True):

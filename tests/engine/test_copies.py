@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine.copies import SYSTEM_PAGE, Lane, Staging, pinned_zeros
+from engine.pages import fetched
 from tests.engine.late import Late
 
 CPU = torch.device("cpu")
@@ -30,6 +31,14 @@ def test_what_goes_through_two_pieces_arrives_whole(lane: type[Lane], rows: int)
     fetched = torch.full_like(sources[0], torch.nan)
     staging.fetch(fetched, sources[0])
     assert torch.equal(fetched, sources[0])
+
+
+@pytest.mark.parametrize("lane", [Lane, Late])
+def test_what_is_kept_comes_down_whole(lane: type[Lane], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.pages.Lane", lane)
+    arena = torch.randn(3, 2, 2, 100, 8)
+    data = arena[:, :, :, 17:60]
+    assert not data.is_contiguous() and torch.equal(fetched(data), data) and fetched(data).is_contiguous()
 
 
 def test_a_late_lane_is_late() -> None:

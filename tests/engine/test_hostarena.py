@@ -16,9 +16,10 @@ import torch
 
 from engine import device, placing, prefill
 from engine.config import EngineConfig
-from engine.copies import Lane
+from engine.copies import Lane, Mark
+from engine.hostarena import HostArena
 from engine.keptfile import read_header
-from engine.kvcache import Arena, Extent
+from engine.kvcache import Arena, Extent, KVShape
 from engine.model import LanguageModel
 from engine.pages import Pages
 from engine.placing import host_arena_bytes
@@ -81,6 +82,42 @@ def test_reading_and_decoding_are_those_of_an_arena_on_the_device(
     for way in (decoder_of(model, budgets), by_modules(model), decoder_of(model), by_modules(model)):
         found = [decoded(model, reading.cache, tokens[:5], way) for reading in (there, here)]
         assert torch.equal(*found)
+
+
+def test_the_next_layer_comes_while_one_is_attended_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is queued before it is asked for, behind what may still attend to what lies in its place."""
+    said: list[str] = []
+
+    class Told(Lane):
+        def follow(self) -> None:
+            said.append("follow")
+
+        def run(self, function: Callable[[], object]) -> None:
+            if said[-1] != "copy":
+                said.append("copy")
+            function()
+
+        def mark(self) -> Mark:
+            said.append("mark")
+            return Mark(None)
+
+    monkeypatch.setattr("engine.hostarena.Lane", Told)
+    shape = KVShape(layers=4, kv_heads=1, dim=4, dtype=torch.float32, device=torch.device("cpu"))
+    arena = HostArena(shape, 64, 16)
+    arena.data.normal_()
+    loaded = ["follow", "copy", "mark"]
+    arena.ready(0, [(0, 16), (16, 30)])
+    assert said == loaded * 2 and arena._held == [0, 1]
+    assert torch.equal(arena.keys(0)[:, :30], arena.data[0, 0, :, :30]) and not arena.keys(0)[:, 30:].any()
+    for layer in (1, 2, 3):
+        said.clear()
+        row = torch.full((1, 1, 4), float(layer))
+        arena.ready(layer, [(0, 30)])
+        assert said == (loaded if layer < 3 else []) and layer in arena._held
+        arena.write(layer, 30, row, row)
+        assert said[-2:] == ["follow", "copy"] and torch.equal(arena.data[layer, 1, :, 30:31], row)
+    with pytest.raises(RuntimeError, match="layer 0 is not in the workspace"):
+        arena.keys(0)
 
 
 def through_triton(folder: Path, texts: list[array[int]], tokens: array[int], *, impl: Any) -> list[torch.Tensor]:
