@@ -43,6 +43,28 @@ class Catalogue:
     def dismiss(self, owner: str, refusal_id: int) -> None:
         self.library.dismiss_refusal(self.owner_id(owner), refusal_id)
 
+    def remove(self, owner: str, document_id: int) -> None:
+        """Take a document from the shelf. What was read of it stays, and is found if it comes back."""
+        self.library.remove_document(self.owner_id(owner), document_id)
+
+    def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
+        return self.library.rename_document(self.owner_id(owner), document_id, title, authors)
+
+    def edit(
+        self,
+        owner: str,
+        document_id: int,
+        *,
+        title: str | None = None,
+        authors: Sequence[str] | None = None,
+        year: int | None = None,
+        language: str | None = None,
+        identifiers: Sequence[str] | None = None,
+    ) -> DocumentRecord:
+        """Correct what is given. Nothing is read again. Raises DocumentNotFound."""
+        given = {"title": title, "authors": authors, "year": year, "language": language, "identifiers": identifiers}
+        return self.library.edit_document(self.owner_id(owner), document_id, **given)  # type: ignore[arg-type]
+
     def restore(self, owner: str, document_id: int) -> DocumentRecord:
         """Take back a removal. Raises DocumentNotFound for what never was there, or is gone for good."""
         return restore_document(self.library, self.owner_id(owner), document_id)

@@ -160,28 +160,6 @@ class Desk(Conversations, Making, WritingDesk, Marginalia, Keeping):
             self.jobs.enqueue(owner_id, "read", {}, priority=BACKGROUND, document_id=added.document.id)
         return added
 
-    def remove(self, owner: str, document_id: int) -> None:
-        """Take a document from the shelf. What was read of it stays, and is found if it comes back."""
-        self.library.remove_document(self.owner_id(owner), document_id)
-
-    def rename(self, owner: str, document_id: int, title: str, authors: Sequence[str]) -> DocumentRecord:
-        return self.library.rename_document(self.owner_id(owner), document_id, title, authors)
-
-    def edit(
-        self,
-        owner: str,
-        document_id: int,
-        *,
-        title: str | None = None,
-        authors: Sequence[str] | None = None,
-        year: int | None = None,
-        language: str | None = None,
-        identifiers: Sequence[str] | None = None,
-    ) -> DocumentRecord:
-        """Correct what is given. Nothing is read again. Raises DocumentNotFound."""
-        given = {"title": title, "authors": authors, "year": year, "language": language, "identifiers": identifiers}
-        return self.library.edit_document(self.owner_id(owner), document_id, **given)  # type: ignore[arg-type]
-
     def count_tokens(self, owner: str | None = None, *, most: int | None = None) -> int:
         """Count documents, at ``most`` so many, that the current model's tokenizer never saw; returns how many.
 
