@@ -10,6 +10,7 @@ from html.entities import html5
 from lxml import etree
 
 from app.documents.canonical import clean, one_line
+from app.documents.numerals import to_roman
 
 _EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 _BLOCK_NAMES = (
@@ -28,6 +29,8 @@ _NOT_TEXT = frozenset(_REPEATING_TYPES.split())
 _ENTITY = re.compile(rb"&([A-Za-z][A-Za-z0-9]*);")
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 _XML_ENTITIES = frozenset((b"amp", b"lt", b"gt", b"quot", b"apos"))
+# a paragraph that has a number of its own: "1. ", "(2)", "[3]", "4 ", "(iv)"
+_NUMBERED = re.compile(r"[(\[]?[0-9]{1,3}(?:[.)\]:、．]|\s)|[(\[][a-zA-Z]{1,4}[)\]]")
 _SPACES = re.compile("[ \t\n\r\f]+")
 
 
@@ -96,7 +99,10 @@ def local_name(element: etree._Element) -> str:
 
 
 def flow(root: etree._Element) -> Flow:
-    """The paragraphs of a tree in document order. Ruby readings, page numbers and contents lists are left out."""
+    """The paragraphs of a tree in document order, items of numbered lists with their numbers.
+
+    Ruby readings, page numbers and contents lists are left out.
+    """
     writer = _Writer()
     stack: list[tuple[etree._Element, Iterator[etree._Element], str]] = []
     element: etree._Element | None = root
@@ -115,7 +121,7 @@ def flow(root: etree._Element) -> Flow:
                 if not stack:
                     break
             else:
-                writer.enter(name)
+                writer.enter(name, element)
                 writer.add(element.text)
                 stack.append((element, iter(element), name))
         parent, children, name = stack[-1]
@@ -142,6 +148,9 @@ class _Writer:
         self._pieces: list[str] = []
         self._heading = 0
         self._pre = 0
+        # of the lists around: what the next item's number is, the step to the one after it, how it is written
+        self._lists: list[tuple[int, int, str] | None] = []
+        self._mark = ""
 
     def anchor(self, name: str | None) -> None:
         if name:
@@ -151,8 +160,12 @@ class _Writer:
         if text:
             self._pieces.append(text if self._pre else _SPACES.sub(" ", text))
 
-    def enter(self, name: str) -> None:
-        if name in _LEVELS:
+    def enter(self, name: str, element: etree._Element) -> None:
+        if name in ("ol", "ul"):
+            self._lists.append(_numbering(element) if name == "ol" else None)
+        elif name == "li":
+            self._item(element)
+        elif name in _LEVELS:
             self._heading = _LEVELS[name]
         elif name == "pre":
             self._pre += 1
@@ -168,6 +181,10 @@ class _Writer:
             self._heading = 0
         elif name == "pre":
             self._pre -= 1
+        elif name == "li":
+            self._mark = ""
+        elif name in ("ol", "ul"):
+            self._lists.pop()
 
     def finish(self) -> None:
         """End the paragraph."""
@@ -183,7 +200,37 @@ class _Writer:
                 self._paragraph("\n".join(group))
                 group = []
 
+    def _item(self, element: etree._Element) -> None:
+        self._mark = ""
+        if not self._lists or self._lists[-1] is None:
+            return
+        number, step, kind = self._lists[-1]
+        number = _whole(element.get("value"), number)
+        self._lists[-1] = (number + step, step, kind)
+        self._mark = f"{_written(number, kind)}. "
+
     def _paragraph(self, text: str) -> None:
         if self._heading:
             self.flow.headings.append((len(self.flow.paragraphs), self._heading))
-        self.flow.paragraphs.append(text)
+        # many a list that a style sheet shows without numbers has them in its text
+        mark, self._mark = self._mark, ""
+        self.flow.paragraphs.append(text if _NUMBERED.match(text) else mark + text)
+
+
+def _numbering(element: etree._Element) -> tuple[int, int, str]:
+    """Of an ``ol``, as ``_Writer`` keeps it."""
+    back = element.get("reversed") is not None
+    items = sum(local_name(child) == "li" for child in element) if back else 1
+    return _whole(element.get("start"), items), -1 if back else 1, element.get("type") or "1"
+
+
+def _whole(text: str | None, otherwise: int) -> int:
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,6}", text.strip()) else otherwise
+
+
+def _written(number: int, kind: str) -> str:
+    if kind in ("i", "I"):
+        return to_roman(number) if kind == "i" else to_roman(number).upper()
+    if kind in ("a", "A") and 1 <= number <= 26:
+        return chr(ord(kind) + number - 1)
+    return str(number)

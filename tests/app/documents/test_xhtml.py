@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.documents.xhtml import NotMarkup, flow, parse_tree
+from app.documents.xhtml import NotMarkup, flow, parse_html, parse_tree
 
 
 def paragraphs(markup: str | bytes) -> list[str]:
@@ -45,6 +45,25 @@ def test_anchors_and_headings() -> None:
     assert found.paragraphs == ["A", "b c", "E"]
     assert found.anchors == {"a": 0, "c": 1, "d": 2, "z": 3}
     assert found.headings == [(0, 1), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<ol><li>a</li><li><p>b</p><p>more of b</p></li></ol><p>c</p>", ["1. a", "2. b", "more of b", "c"]),
+        ("<ol start='3' type='I'><li>a</li><li value='9'>b</li><li>c</li></ol>", ["III. a", "IX. b", "X. c"]),
+        ("<ol reversed=''><li>a</li><li>b</li></ol>", ["2. a", "1. b"]),
+        ("<ol type='a'><li>x<ul><li>point</li></ul></li><li>y</li></ol>", ["a. x", "point", "b. y"]),
+        ("<ol><li><ol><li>deep</li></ol></li><li>b</li></ol>", ["1. deep", "2. b"]),
+        # what has its number in its text has it once
+        ("<ol><li>1. a</li><li>[2] b</li><li>3 c</li><li>1066 and all that</li></ol>", ["1. a", "[2] b", "3 c", "4. 1066 and all that"]),
+        ("<ol><li>I said so.</li><li>A. Author</li></ol>", ["1. I said so.", "2. A. Author"]),
+        ("<ul><li>a</li></ul><li>b</li>", ["a", "b"]),
+        ("<ol start='x'><li value='²'>a</li></ol>", ["1. a"]),
+    ],
+)  # fmt: skip
+def test_items_of_numbered_lists_have_their_numbers(markup: str, expected: list[str]) -> None:
+    assert flow(parse_html(f"<body>{markup}</body>")).paragraphs == expected
 
 
 def test_named_entities_of_html_become_characters() -> None:
