@@ -27,6 +27,7 @@ LecternError
 │   ├── LibraryFull(path)
 │   ├── LibraryNotWritable(path)
 │   ├── BackupDamaged(path, reason)
+│   ├── OriginalDamaged(filename, reason)
 │   ├── BackupExists(path)
 │   └── HomeNotEmpty(path, found)
 ├── RoomExceeded(needed, limit, reason, documents)
@@ -80,6 +81,7 @@ from app.errors.library import (
     LibraryTooNew,
     NoteNotFound,
     NotFound,
+    OriginalDamaged,
     ThreadNotFound,
     TurnNotFound,
 )
@@ -129,6 +131,7 @@ __all__ = [
     "NotFound",
     "NoteNotFound",
     "NothingChosen",
+    "OriginalDamaged",
     "ParserFailed",
     "PlaceInvalid",
     "QuestionEmpty",

@@ -113,6 +113,21 @@ class BackupDamaged(LibraryError):
         return f"“{self.path}” cannot be used for a backup: {self.reason}. Nothing was changed; try an older backup."
 
 
+class OriginalDamaged(LibraryError):
+    """The library's own copy of a book's file, which a backup would have to hold."""
+
+    def __init__(self, filename: str, reason: str) -> None:
+        super().__init__(filename, reason)
+        self.filename = filename
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"No backup was made: the library's copy of “{self.filename}” is damaged ({self.reason}). Add the file once"
+            " more, which mends it, and back up again."
+        )
+
+
 class BackupExists(LibraryError):
     def __init__(self, path: str) -> None:
         super().__init__(path)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from app.errors import BackupDamaged, BackupExists, HomeNotEmpty, LibraryFull
+from app.errors import BackupDamaged, BackupExists, HomeNotEmpty, LibraryFull, OriginalDamaged
 from app.library.database import BUSY_SECONDS, translated
 from app.library.files import CHUNK_BYTES, flush_folder, private_folder
 from app.library.values import now
@@ -52,8 +52,9 @@ Told = Callable[[int, int], None]
 
 
 def back_up(library: Library, path: Path, told: Told | None = None) -> Backup:
-    """Write the library to ``path`` while others use it, and read it back. Raises BackupExists, BackupDamaged for an
-    original that is missing or has changed, LibraryFull where the disk has no room for it, OSError."""
+    """Write the library to ``path`` while others use it, and read it back. Raises BackupExists, OriginalDamaged for an
+    original that is missing or has changed, BackupDamaged where what was written is not what is read back, LibraryFull
+    where the disk has no room for it, OSError."""
     path = Path(path)
     if path.exists():
         raise BackupExists(str(path))
@@ -76,10 +77,10 @@ def back_up(library: Library, path: Path, told: Told | None = None) -> Backup:
                     members = [_put(archive, DATABASE, copy, count)]
                     for sha256, format, place in files:
                         if not place.is_file():
-                            raise BackupDamaged(str(place), "it is missing from the library")
+                            raise OriginalDamaged(_filename(copy, sha256), "it is missing from the library")
                         member = _put(archive, f"files/{sha256[:2]}/{sha256}.{format}", place, count)
                         if member["sha256"] != sha256:
-                            raise BackupDamaged(str(place), "its bytes no longer match its name")
+                            raise OriginalDamaged(_filename(copy, sha256), "its bytes no longer match its name")
                         members.append(member)
                     manifest = {"format": FORMAT, "version": VERSION, "created": now(), "members": members}
                     archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
@@ -213,6 +214,12 @@ def _query(database: Path, query: str) -> list[Any]:
 
 def _files(database: Path) -> list[tuple[str, str]]:
     return _query(database, "SELECT sha256, format FROM files ORDER BY sha256")
+
+
+def _filename(database: Path, sha256: str) -> str:
+    """What its owner calls a file; its name in the library if no document is of it any more."""
+    names = _query(database, "SELECT sha256, filename FROM documents ORDER BY deleted_at IS NOT NULL, id")
+    return next((str(filename) for of, filename in names if of == sha256), sha256)
 
 
 def _documents(database: Path) -> int:

@@ -34,6 +34,7 @@ SAMPLES: list[LecternError] = [
     errors.LibraryFull("/home"),
     errors.LibraryNotWritable("/home"),
     errors.BackupDamaged("/tmp/a.zip", "it has no manifest"),
+    errors.OriginalDamaged("a.txt", "it is missing from the library"),
     errors.BackupExists("/tmp/a.zip"),
     errors.HomeNotEmpty("/home", ["files", "library.db"]),
     errors.TagInvalid("", 60),

@@ -80,7 +80,7 @@ def test_it_is_stopped_and_a_failure_is_told_once(
     backups.make()
     until(lambda: backups._thread is None, "it did not end")
     said = panel.back_up(backups, {}, space=False)
-    assert said["note"]["name"] == "BackupDamaged" and panel.back_up(backups, {}, space=False) == {}
+    assert said["note"]["name"] == "OriginalDamaged" and panel.back_up(backups, {}, space=False) == {}
 
 
 def test_a_shared_demonstration_has_none(backups: Backups) -> None:

@@ -105,7 +105,8 @@ SAID = [
     errors.SourceRefused("http://a", "it is not public"),
     errors.SourceFailed("http://a", "404"),
     errors.TagInvalid("a" * 61, 60),
-    errors.BackupDamaged("/a", "it is missing from the library"),
+    errors.BackupDamaged("/a", "it has no manifest"),
+    errors.OriginalDamaged("a.txt", "it is missing from the library"),
     *(
         errors.RoomExceeded(900_000, 32_768, reason, books)
         for reason in ("model", "memory", "disk", "budget")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.documents.model import Chapter
 from app.documents.parse import parse_file
-from app.errors import BackupDamaged, BackupExists, HomeNotEmpty
+from app.errors import BackupDamaged, BackupExists, HomeNotEmpty, OriginalDamaged
 from app.library.backup import MANIFEST, back_up, restore
 from app.library.chapters import set_chapters
 from app.library.search import search
@@ -82,10 +82,20 @@ def test_it_refuses_to_write_over_anything(library: Library, saved: Path, home: 
 
 
 def test_an_original_that_changed_is_no_backup(library: Library, saved: Path, tmp_path: Path) -> None:
-    library.file_path(library.document(1, 1)).write_text("changed")
-    with pytest.raises(BackupDamaged, match="no longer match"):
+    document = library.document(1, 1)
+    original = library.file_path(document)
+    mended = tmp_path / document.filename
+    mended.write_bytes(original.read_bytes())
+    original.write_text("changed")
+    with pytest.raises(OriginalDamaged, match="no longer match") as caught:
         back_up(library, tmp_path / "new.zip")
-    assert not list(tmp_path.glob("new.zip*"))
+    assert document.filename in str(caught.value) and not list(tmp_path.glob("new.zip*"))
+    original.unlink()
+    with pytest.raises(OriginalDamaged, match="missing"):
+        back_up(library, tmp_path / "new.zip")
+    # what the message tells to do
+    assert library.add_document(1, mended, mended.name).already
+    assert back_up(library, tmp_path / "new.zip").documents == 2
 
 
 def test_a_damaged_backup_restores_nothing(saved: Path, tmp_path: Path) -> None:
