@@ -107,7 +107,7 @@ def bring(repository: str, revision: str, name: str, size: int, sha256: str | No
     hub's own library drops what it has of a file when its process ends."""
     import huggingface_hub as hub
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     target = folder / name
     if sha256 and target.is_file() and target.stat().st_size == size:
