@@ -33,6 +33,9 @@ class _Handle:
         connection = _connect(path, "rw")
         self.database = Database(connection, execute_plugins=False)
         self.writing = False
+        # held by its thread inside a block: to close a connection that is being used crashes the process
+        self.used = threading.RLock()
+        self.inside = False
         self.close = weakref.finalize(self, connection.close)
 
 
@@ -82,8 +85,7 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[Database]:
         """A block that sees one state of the library, and never waits for the writer."""
-        handle = self._handle()
-        with translated(self.path):
+        with translated(self.path), self._used() as handle:
             if handle.database.conn.in_transaction:
                 yield handle.database
                 return
@@ -99,10 +101,15 @@ class Connections:
 
         durable: on return it survives a power cut; without, it survives a crash of the process only.
         """
-        handle = self._handle()
-        if handle.writing:
-            yield handle.database
-            return
+        with self._used() as handle:
+            if handle.writing:
+                yield handle.database
+                return
+            with self._written(handle, durable=durable) as database:
+                yield database
+
+    @contextmanager
+    def _written(self, handle: _Handle, *, durable: bool) -> Iterator[Database]:
         connection = handle.database.conn
         if connection.in_transaction:
             raise RuntimeError("a read block cannot become a write block: open write() around it")
@@ -126,15 +133,39 @@ class Connections:
             yield connection
 
     def close(self) -> None:
-        """Close the connections of all threads; call it when none of them is inside a block."""
+        """Close the connections of all threads, once those that are inside a block have left it."""
         with self._handles_lock:
             self._closed = True
-            for handle in list(self._handles):
+            handles = list(self._handles)
+        for handle in handles:
+            # one that never leaves keeps its own until its thread ends
+            if handle.used.acquire(timeout=BUSY_SECONDS):
                 handle.close()
+                handle.used.release()
 
-    def _handle(self) -> _Handle:
+    @contextmanager
+    def _used(self) -> Iterator[_Handle]:
+        """This thread's connection, which nobody closes meanwhile."""
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is not None and handle.inside:
+            # what was begun is ended, even if somebody waits to close
+            yield handle
+            return
+        handle = self._handle()
+        with handle.used:
+            self._see_open()
+            handle.inside = True
+            try:
+                yield handle
+            finally:
+                handle.inside = False
+
+    def _see_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"the library {self.path} is closed")
+
+    def _handle(self) -> _Handle:
+        self._see_open()
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None:
             with translated(self.path), self._handles_lock:

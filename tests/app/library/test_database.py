@@ -295,6 +295,38 @@ class TestConnections:
         assert len(connections._handles) == 1
         connections.close()
 
+    def test_who_is_inside_a_block_ends_it_before_the_library_closes(self, home: Path) -> None:
+        library, inside, go_on = Library(home), threading.Event(), threading.Event()
+        ended: list[str] = []
+
+        def work() -> None:
+            with library.write() as db:
+                inside.set()
+                assert go_on.wait(60)
+                with library.read() as same:
+                    assert same is db
+                db.execute("INSERT INTO owners (name, created) VALUES ('late', '2026')")
+            ended.append("written")
+
+        def close() -> None:
+            library.close()
+            ended.append("closed")
+
+        worker, closer = threading.Thread(target=work), threading.Thread(target=close)
+        worker.start()
+        assert inside.wait(60)
+        closer.start()
+        closer.join(0.3)
+        assert closer.is_alive()
+        go_on.set()
+        for thread in (worker, closer):
+            thread.join(60)
+        assert ended == ["written", "closed"]
+        with pytest.raises(RuntimeError, match="closed"), library.read():
+            pass
+        with Library(home) as again, again.read() as db:
+            assert len(list(db.query("SELECT 1 FROM owners WHERE name = 'late'"))) == 1
+
     def test_closed_is_closed(self, home: Path) -> None:
         library = Library(home)
         library.close()
