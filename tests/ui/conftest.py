@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.ui.books import write_chinese, write_epub, write_tale
+
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -238,3 +240,57 @@ def violations() -> Callable[..., list[str]]:
         ]
 
     return look
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for this module, over a new home: the first page to come is welcomed."""
+    folder = tmp_path_factory.mktemp("room")
+    server = Server(home=folder / "home", plain=True, pace=150, environ={"LECTERN_WELCOME": "on"})
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(room: Server, chromium: Any) -> Iterator[tuple[Any, Watch]]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", accept_downloads=True)
+    context.set_default_timeout(60_000)
+    page, watch = context.new_page(), Watch(room.url)
+    watch.over(page)
+    page.goto(room.url)
+    page.wait_for_selector("[data-panel=shelf] .drop-zone strong", state="attached")
+    yield page, watch
+    context.close()
+    assert watch.faults == []
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("books")
+    made = [write_tale(folder / "tale.txt"), write_epub(folder / "handbook.epub"), write_chinese(folder / "灯塔.txt")]
+    return [str(path) for path in made]
+
+
+def begin(page: Any, books: list[str]) -> None:
+    """A new conversation over the tale, which is on the shelf and read."""
+    page.wait_for_selector(".card")
+    if not page.locator(".card:has-text('Handbook')").count():
+        page.set_input_files("#add-books", books)
+    # they and the welcome book
+    page.wait_for_function("n => document.querySelectorAll('.card[data-state=read]').length === n", arg=len(books) + 1)
+    page.click(".new-thread")
+    page.wait_for_selector("[data-panel=transcript].blank")
+    while page.locator(".card input:checked").count():
+        page.locator(".card input:checked").first.click()
+    page.locator(".card:has-text('Marrow Point')").get_by_role("checkbox").check()
+    page.wait_for_selector(".context .ready")
+
+
+def ask(page: Any, question: str) -> str:
+    """The answer's text."""
+    turns = page.locator(".turn .turn-facts").count()
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    page.wait_for_function("n => document.querySelectorAll('.turn .turn-facts').length > n", arg=turns)
+    return str(page.locator(".turn .answer").last.inner_text())

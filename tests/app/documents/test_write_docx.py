@@ -23,7 +23,7 @@ def test_everything_that_markdown_has(tmp_path: Path) -> None:
     found.check()
     assert found.title == "T & <x>"
     assert found.text.split("\n\n") == [
-        "Title x", "a b", "c", "d", "said", "code <x>\ny", "a | b\n1 | 2",
+        "Title x", "• a b", "1. c", "2. d", "said", "code <x>\ny", "a | b\n1 | 2",
         "Text with <b>raw</b> & code and a link caption", "* * *", "Next", "answer\nline",
     ]  # fmt: skip
     assert [(one.level, one.title) for one in found.chapters] == [(1, "Title x"), (2, "Next")]
@@ -47,6 +47,14 @@ def test_every_list_counts_for_itself() -> None:
     numbering = made.part.numbering_part.numbering_definitions._numbering
     starts = [numbering.num_having_numId(id).lvlOverride_lst[0].startOverride.val for id in (ids[0], ids[2])]
     assert starts == [3, 1]
+
+
+def test_numbers_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.docx"
+    path.write_bytes(docx("3. a\n4. b\n\ntext\n\n1. c\n\n   more of c\n\n2. d\n\n- x\n  - y\n"))
+    assert reader.parse(path, "a.docx").text.split("\n\n") == [
+        "3. a", "4. b", "text", "1. c", "more of c", "2. d", "• x", "• y",
+    ]  # fmt: skip
 
 
 def test_links_lead_to_the_web_only() -> None:

@@ -57,7 +57,7 @@ def test_docx_reads_back(desk: Desk, thread: int, tmp_path: Path) -> None:
     found.check()
     assert found.title == "Where is *the* key? / 钥匙:"
     assert [one.title for one in found.chapters] == ["Where is the *key*? Say <b>exactly</b>.", "And now?"]
-    assert "He kept “the brass key under the blue stone”.\n\none\n\ntwo\n\na | b\n1 | 2" in found.text
+    assert "He kept “the brass key under the blue stone”.\n\n• one\n\n• two\n\na | b\n1 | 2" in found.text
 
 
 def test_where_its_answers_looked_is_drawn(desk: Desk, thread: int) -> None:
