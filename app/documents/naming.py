@@ -20,7 +20,7 @@ _NO_NAME = re.compile(
     r"school|center|centre|abstract|www|http|press|group|edition|version|chapter|contents|microsystems|amazon)",
     re.IGNORECASE,
 )
-_FILLERS = "administrator admin user owner unknown anonymous author root windows default guest pc"
+_FILLERS = "administrator admin user owner unknown anonymous author root windows default guest pc python-docx"
 
 
 def tidy_title(text: str | None) -> str:
