@@ -19,10 +19,10 @@ UNIFORM = 2048
 LENGTH = 16384
 # keys of a head that needs all there are: up to here it has them
 MOST = 32768
-# (position, from there on every so many rows look at every key to choose): farther on, where looking costs more than
-# attending to what was chosen, fewer rows speak for their query block. The default model's loss in the second half of
-# 131,072 tokens of War and Peace: 3.708 with every eighth from 32,768 on, 3.714 with every 16th, 3.722 with every 32nd;
-# in what is repeated there 3.08, 3.11, 3.82
+# (position, from there on every so many rows look at every key to choose): what looking costs grows with the length and
+# passes what attending to the chosen does, so farther on fewer rows speak for their query block. The default model's
+# loss in the second half of 131,072 tokens of War and Peace: 3.708 with every eighth from 32,768 on, 3.714 with every
+# 16th, 3.722 with every 32nd; in what is repeated there 3.08, 3.11, 3.82
 STRIDES = ((524288, 32), (65536, 16), (0, 8))
 
 

@@ -160,19 +160,25 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def open_at(chromium: Any, server: Server, **options: Any) -> tuple[Any, Watch]:
+    """The page as a new person's browser shows it, and its watch. The context is the caller's to close."""
+    context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+    context.set_default_timeout(60_000)
+    page, watch = context.new_page(), Watch(server.url)
+    watch.over(page)
+    page.goto(server.url)
+    page.wait_for_selector("[data-panel=shelf] .drop-zone strong", state="attached")
+    return page, watch
+
+
 @pytest.fixture
 def visit(chromium: Any, small_model: None) -> Iterator[Callable[..., tuple[Any, Watch]]]:
     """``visit(server, **context options)`` opens the page as a person of their own; returns it and its watch."""
     contexts: list[Any] = []
 
     def open_page(server: Server, **options: Any) -> tuple[Any, Watch]:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
-        contexts.append(context)
-        context.set_default_timeout(60_000)
-        page, watch = context.new_page(), Watch(server.url)
-        watch.over(page)
-        page.goto(server.url)
-        page.wait_for_selector("[data-panel=shelf] .drop-zone strong", state="attached")
+        page, watch = open_at(chromium, server, **options)
+        contexts.append(page.context)
         return page, watch
 
     yield open_page
@@ -254,14 +260,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def page(room: Server, chromium: Any) -> Iterator[tuple[Any, Watch]]:
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", accept_downloads=True)
-    context.set_default_timeout(60_000)
-    page, watch = context.new_page(), Watch(room.url)
-    watch.over(page)
-    page.goto(room.url)
-    page.wait_for_selector("[data-panel=shelf] .drop-zone strong", state="attached")
+    page, watch = open_at(chromium, room)
     yield page, watch
-    context.close()
+    page.context.close()
     assert watch.faults == []
 
 
