@@ -359,15 +359,19 @@ def test_a_gguf_file_goes_on_too_and_an_interrupted_one_stays(
     hub.files["tiny.gguf"] = data = source.read_bytes()
     half = partly(cache / "stage" / "tiny" / "hub", "tiny.gguf", data)
     (cache / "stage" / "tiny" / "converted").mkdir()
+    hub.pace = 1  # slow enough to be interrupted, whoever is first
 
     def interrupt(text: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         resolve("tiny", cache=cache, progress=interrupt)
-    assert {path.name.split(".")[-1] for path in leftovers(cache)} <= {"tiny", "hub", "part"} and hub.spans == []
+    assert {path.name.split(".")[-1] for path in leftovers(cache)} <= {"tiny", "hub", "part"}
+    # the other process may have begun to ask, and to keep, before it was ended
+    before, hub.pace = len(hub.spans), None
     resolve("tiny", cache=cache)
-    assert hub.spans == [half] and leftovers(cache) == []
+    (first,) = hub.spans[before:]
+    assert half <= first < len(data) and leftovers(cache) == []
 
 
 def test_a_repository_that_is_not_there_is_told(hub: Any, cache: Path) -> None:
