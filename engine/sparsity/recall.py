@@ -69,8 +69,9 @@ class RecallGauge:
             kept = torch.zeros(near, dtype=torch.bool, device=view.key.device)
             listed = chosen.blocks[head, number, : int(chosen.counts[head, number])].long()
             kept[listed[listed < near]] = True
-            share = blocks.logsumexp(-1).softmax(-1)  # [rows, blocks]
-            self.found.append(float(share[:, kept[lead:]].sum(-1).mean()))
+            weights = (logits - logits.amax(-1, keepdim=True)).exp_()
+            held = weights @ kept[lead:].repeat_interleave(BLOCK).float()
+            self.found.append(float((held / weights.sum(-1)).mean()))
 
     def take(self) -> Recall | None:
         """What was measured since the last call, None if nothing was."""

@@ -64,10 +64,11 @@ def scores_of(scores: int, queries: int, keys: Any, tiles: int, dim: int) -> Non
 
 @njit(nogil=True, error_model="numpy", cache=True)
 def scores_of_next(
-    scores: int, queries: int, keys: Any, tiles: int, dim: int, now: int, weights: int, top: int, total: int,
-    factor: Any,
+    scores: int, queries: int, keys: Any, tiles: int, dim: int, new: int, now: int, weights: int, top: int,
+    total: int, factor: Any,
 ) -> None:  # fmt: skip
-    """``scores_of`` one strip while the softmax of another, whose scores are at ``now``, goes its way.
+    """``scores_of`` one strip, whose largest go into ``new``, while the softmax of another, whose scores are at
+    ``now``, goes its way.
 
     Tiles and lanes are different parts of a core, and one need not wait for the other. The rest is ``lanes.soften``'s.
     """
@@ -90,6 +91,9 @@ def scores_of_next(
             lanes.soften(now + number * 1024, weights + number * 512, 16, top, total, factor)
             tile.store(0, place, 64)
             tile.store(1, place + 1024, 64)
+            if number:
+                lanes.column_max(place - 2048, 32, new)
+        lanes.column_max(scores + (tiles - 2) * 1024, 32, new)
     else:
         tile.load(6, queries + 2048, 64)
         tile.load(7, queries + 3072, 64)
@@ -106,6 +110,9 @@ def scores_of_next(
             tile.dot(0, 3, 7)
             lanes.soften(now + number * 1024, weights + number * 512, 8, top, total, factor)
             tile.store(0, scores + number * 1024, 64)
+            if number:
+                lanes.column_max(scores + (number - 1) * 1024, 16, new)
+        lanes.column_max(scores + (tiles - 1) * 1024, 16, new)
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -273,14 +280,16 @@ def attend(
             if not full:
                 for number in range(used):
                     score[number * 16 + lengths[number] : number * 16 + 16] = NOTHING
-            latest[:] = top[strip]
-            lanes.column_max(here, used * 16, new)
+            if own or strip == 0 or not full:
+                latest[:] = top[strip]
+                lanes.column_max(here, used * 16, new)
             lanes.rescale(sum_at, dim, total_at, top_at, new, factor)
             if own or strip + 1 == total_strips:
                 lanes.soften(here, weights, used * 8, top_at, total_at, factor)
             else:
+                latest[:] = top[strip + 1]
                 scores_of_next(
-                    scores + (strip + 1) % 2 * STEP * 1024, query + packed_bytes, key_tiles, used, dim,
+                    scores + (strip + 1) % 2 * STEP * 1024, query + packed_bytes, key_tiles, used, dim, new,
                     here, weights, top_at, total_at, factor,
                 )  # fmt: skip
             add_values(sum_at, weights, values, used // 2, dim)

@@ -13,17 +13,36 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+
+class _Bfloat16(ir.Type):  # type: ignore[misc]
+    """LLVM's ``bfloat``, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bfloat16)
+
+    def __hash__(self) -> int:
+        return hash(_Bfloat16)
+
+
 _ADDRESS, _INT, _SHORT, _LONG = ir.PointerType(), ir.IntType(32), ir.IntType(16), ir.IntType(64)
 _FLOATS, _INTS = ir.VectorType(ir.FloatType(), 16), ir.VectorType(_INT, 16)
-_SHORTS = ir.VectorType(_SHORT, 16)
+_SHORTS, _PAIRS = ir.VectorType(_SHORT, 16), ir.VectorType(_Bfloat16(), 32)
 
-# 2 ** f for f in [-1/2, 1/2] to 1.1e-4: weighted least squares, reweighted towards the worst error
-_POWERS = (0.99992807, 0.69326099, 0.24261112, 0.05517163)
+# 2 ** f for f in [0, 1) to 7.5e-5: weighted least squares, reweighted towards the worst error
+_POWERS = (0.99992523, 0.69583349, 0.22606718, 0.07802455)
 # weights are cut off to bfloat16, which takes half a step of 2 ** -7 from a mantissa: this makes it right on average
 _HALF = 1.0 + 2.0**-8 * 0.6931
+# numbers below the normal ones take a core forty times as long
 _LEAST = -126.0
-# adding it rounds to a whole number, which then stands in the low bits
-_ROUND = 12582912.0
+# by how many powers of two the largest score may pass the one that weights are taken against
+_SLACK = 8.0
+# of a number, what is above the whole number below it
+_FRACTION = 9
+# rounding as it is
+_AS_IS = 4
 
 
 def _all(kind: Any, value: Any) -> Any:
@@ -65,20 +84,19 @@ def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 def _max(builder: Any, x: Any, y: Any) -> Any:
-    # 4: rounding as it is
-    return _call(builder, "llvm.x86.avx512.max.ps.512", _FLOATS, [x, y, ir.Constant(_INT, 4)])
+    return _call(builder, "llvm.x86.avx512.max.ps.512", _FLOATS, [x, y, _INT(_AS_IS)])
 
 
 def _power(builder: Any, x: Any, factor: float) -> Any:
-    """The bits of factor * 2 ** x, for x <= 0."""
+    """factor * 2 ** x, for x up to ``_SLACK``."""
     x = _max(builder, x, _all(_FLOATS, _LEAST))
-    rounded = builder.fadd(x, _all(_FLOATS, _ROUND))
-    rest = builder.fsub(x, builder.fsub(rounded, _all(_FLOATS, _ROUND)))
+    every, rounding = _SHORT(-1), _INT(_AS_IS)
+    rest = _call(builder, "llvm.x86.avx512.mask.reduce.ps.512", _FLOATS, [x, _INT(_FRACTION), x, every, rounding])
     series = _all(_FLOATS, _POWERS[-1] * factor)
     for coefficient in reversed(_POWERS[:-1]):
         series = _fma(builder, series, rest, _all(_FLOATS, coefficient * factor))
-    exponent = builder.shl(builder.bitcast(rounded, _INTS), _all(_INTS, 23))
-    return builder.add(builder.bitcast(series, _INTS), exponent)
+    # times 2 to the whole number below x
+    return _call(builder, "llvm.x86.avx512.mask.scalef.ps.512", _FLOATS, [series, x, x, every, rounding])
 
 
 class _Totals:
@@ -120,6 +138,29 @@ def column_max(_: Any, scores: Any, keys: Any, top: Any) -> Any:
 
 
 @intrinsic
+def block_max(_: Any, scores: Any, blocks: Any, size: Any, found: Any) -> Any:
+    """found[block, 16] = the largest of scores[block * size + key, 16] over the ``size`` keys, a multiple of 8."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        scores, blocks, size, found = arguments
+        eighths = builder.lshr(size, _LONG(3))
+        best = cgutils.alloca_once(builder, _FLOATS)
+        with cgutils.for_range(builder, blocks) as loop:
+            begin = builder.add(scores, builder.shl(builder.mul(loop.index, eighths), _LONG(9)))
+            builder.store(_load(builder, begin), best)
+            with cgutils.for_range(builder, eighths) as inner:
+                base = _after(builder, begin, inner.index, 9)
+                rows = [_load(builder, builder.add(base, _LONG(64 * number))) for number in range(8)]
+                while len(rows) > 1:
+                    rows = [_max(builder, *rows[number : number + 2]) for number in range(0, len(rows), 2)]
+                builder.store(_max(builder, builder.load(best, typ=_FLOATS), rows[0]), best)
+            _store(builder, builder.load(best, typ=_FLOATS), _after(builder, found, loop.index, 6))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), codegen
+
+
+@intrinsic
 def fold(_: Any, scores: Any, keys: Any) -> Any:
     """scores[key, 16] += their other halves: lanes l and l + 8 both hold the sum of the two."""
 
@@ -137,15 +178,18 @@ def fold(_: Any, scores: Any, keys: Any) -> Any:
 
 @intrinsic
 def rescale(_: Any, sums: Any, rows: Any, total: Any, top: Any, new: Any, factor: Any) -> Any:
-    """top = new[16] >= top; sums[rows, 16] and total[16] *= 2 ** ((top - new) * factor), nothing where none is new."""
+    """top = new[16] >= top; sums[rows, 16] and total[16] *= 2 ** ((top - new) * factor).
+
+    Nothing happens while no weight would pass 2 ** ``_SLACK``: sums of float32 have the room.
+    """
 
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
         sums, rows, total, top, new, factor = arguments
         old, now = _load(builder, top), _load(builder, new)
-        changed = builder.bitcast(builder.fcmp_ordered(">", now, old), _SHORT)
-        with builder.if_then(builder.icmp_unsigned("!=", changed, _SHORT(0))):
-            power = builder.fmul(builder.fsub(old, now), _splat(builder, factor))
-            fix = builder.bitcast(_power(builder, power, 1.0), _FLOATS)
+        rise = builder.fmul(builder.fsub(now, old), _splat(builder, factor))
+        high = builder.bitcast(builder.fcmp_ordered(">", rise, _all(_FLOATS, _SLACK)), _SHORT)
+        with builder.if_then(builder.icmp_unsigned("!=", high, _SHORT(0))):
+            fix = _power(builder, builder.fneg(rise), 1.0)
             _store(builder, builder.fmul(_load(builder, total), fix), total)
             _store(builder, now, top)
             with cgutils.for_range(builder, rows) as loop:
@@ -158,26 +202,32 @@ def rescale(_: Any, sums: Any, rows: Any, total: Any, top: Any, new: Any, factor
 
 @intrinsic
 def soften(_: Any, scores: Any, weights: Any, pairs: Any, top: Any, total: Any, factor: Any) -> Any:
-    """weights[pair, 16] = 2 ** (scores * factor - top * factor) of two keys as bfloat16; total[16] += both."""
+    """weights[pair, 16] = 2 ** (scores * factor - top * factor) of two keys as bfloat16; total[16] += both.
+
+    pairs: a multiple of 4.
+    """
 
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
         scores, weights, pairs, top, total, factor = arguments
         steep = _splat(builder, factor)
         shift = builder.fneg(builder.fmul(_load(builder, top), steep))
-        sums = _Totals(builder, _load(builder, total), _all(_FLOATS, 0.0), 2)
-        high = _all(_INTS, -65536)
-        with cgutils.for_range(builder, pairs) as loop:
-            base = _after(builder, scores, loop.index, 7)
-            both = []
-            for number in range(2):
-                row = _load(builder, builder.add(base, _LONG(64 * number)))
-                bits = _power(builder, _fma(builder, row, steep, shift), _HALF)
-                kept = builder.and_(bits, high)
-                sums.put(number, builder.fadd(sums.get(number), builder.bitcast(kept, _FLOATS)))
-                both.append(kept)
-            joined = builder.or_(builder.lshr(both[0], _all(_INTS, 16)), both[1])
-            _store(builder, joined, _after(builder, weights, loop.index, 6))
-        _store(builder, builder.fadd(sums.get(0), sums.get(1)), total)
+        sums = _Totals(builder, _load(builder, total), _all(_FLOATS, 0.0), 4)
+        ones = builder.bitcast(_all(_INTS, 0x3F803F80), _PAIRS)
+        with cgutils.for_range(builder, builder.lshr(pairs, _LONG(2))) as loop:
+            base, target = _after(builder, scores, loop.index, 9), _after(builder, weights, loop.index, 8)
+            for pair in range(4):
+                both = []
+                for key in range(2):
+                    row = _load(builder, builder.add(base, _LONG(64 * (2 * pair + key))))
+                    power = _power(builder, _fma(builder, row, steep, shift), _HALF)
+                    both.append(builder.bitcast(power, _INTS))
+                upper = builder.and_(both[1], _all(_INTS, -65536))
+                joined = builder.or_(builder.lshr(both[0], _all(_INTS, 16)), upper)
+                added = [sums.get(pair), builder.bitcast(joined, _PAIRS), ones]
+                sums.put(pair, _call(builder, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, added))
+                _store(builder, joined, builder.add(target, _LONG(64 * pair)))
+        halves = [builder.fadd(sums.get(number), sums.get(number + 1)) for number in (0, 2)]
+        _store(builder, builder.fadd(*halves), total)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 5, types.float32), codegen
@@ -196,7 +246,7 @@ def sum_powers(_: Any, scores: Any, keys: Any, level: Any, total: Any, factor: A
             base = _after(builder, scores, loop.index, 7)
             for number in range(2):
                 row = _load(builder, builder.add(base, _LONG(64 * number)))
-                power = builder.bitcast(_power(builder, _fma(builder, row, steep, shift), 1.0), _FLOATS)
+                power = _power(builder, _fma(builder, row, steep, shift), 1.0)
                 sums.put(number, builder.fadd(sums.get(number), power))
         _store(builder, builder.fadd(sums.get(0), sums.get(1)), total)
         return context.get_dummy_value()
@@ -205,21 +255,41 @@ def sum_powers(_: Any, scores: Any, keys: Any, level: Any, total: Any, factor: A
 
 
 @intrinsic
-def add_powers(_: Any, scores: Any, keys: Any, level: Any, shares: Any, factor: Any) -> Any:
-    """shares[key, 16] += 2 ** (scores[key, 16] * factor - level[16]) for ``keys``."""
+def powers(_: Any, scores: Any, keys: Any, level: Any, total: Any, factor: Any) -> Any:
+    """scores[key, 16] = 2 ** (scores * factor - level[16]) over ``keys``, an even number; total[16] += them all."""
 
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        scores, keys, level, shares, factor = arguments
+        scores, keys, level, total, factor = arguments
         steep = _splat(builder, factor)
         shift = builder.fneg(_load(builder, level))
-        with cgutils.for_range(builder, keys) as loop:
-            row = _load(builder, _after(builder, scores, loop.index, 6))
-            power = builder.bitcast(_power(builder, _fma(builder, row, steep, shift), 1.0), _FLOATS)
-            place = _after(builder, shares, loop.index, 6)
-            _store(builder, builder.fadd(_load(builder, place), power), place)
+        sums = _Totals(builder, _load(builder, total), _all(_FLOATS, 0.0), 2)
+        with cgutils.for_range(builder, builder.lshr(keys, _LONG(1))) as loop:
+            base = _after(builder, scores, loop.index, 7)
+            for number in range(2):
+                place = builder.add(base, _LONG(64 * number))
+                power = _power(builder, _fma(builder, _load(builder, place), steep, shift), 1.0)
+                sums.put(number, builder.fadd(sums.get(number), power))
+                _store(builder, power, place)
+        _store(builder, builder.fadd(sums.get(0), sums.get(1)), total)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4, types.float32), codegen
+
+
+@intrinsic
+def add_weighted(_: Any, scores: Any, keys: Any, weight: Any, shares: Any) -> Any:
+    """shares[key, 16] += scores[key, 16] * weight[16] for ``keys``."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        scores, keys, weight, shares = arguments
+        each = _load(builder, weight)
+        with cgutils.for_range(builder, keys) as loop:
+            place = _after(builder, shares, loop.index, 6)
+            row = _load(builder, _after(builder, scores, loop.index, 6))
+            _store(builder, _fma(builder, row, each, _load(builder, place)), place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), codegen
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
