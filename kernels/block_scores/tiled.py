@@ -61,7 +61,7 @@ def block_scores(
     tile = 16 * stride  # rows of one
     # and pieces enough for every thread
     most = -(-rows // tile) * heads // (2 * torch.get_num_threads())
-    together = tile * (max(1, min(STRIPS // group, most)) if exact else 1)
+    together = tile * (max(1, min(-(-STRIPS // group), most)) if exact else 1)
 
     def piece(head: int, first: int) -> None:
         number, end = first // query_block, min(rows, first + together)
