@@ -155,6 +155,21 @@ def test_shares_of_attention_are_the_reference_s(
 
 
 @need_tiles
+@pytest.mark.parametrize("stride", [8, 16])
+def test_shares_are_the_same_however_rows_are_put_together(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kernels.block_scores import tiled
+
+    queries, key = made(1, 3, 2, 3, 900, 64), made(2, 2, 3000, 64)
+    found = []
+    for strips in (1, 6, 100):
+        monkeypatch.setattr(tiled, "STRIPS", strips)
+        given = {"block": 16, "query_block": 128, "scale": SCALE, "sink": 64, "local": 256, "stride": stride}
+        scores = block_scores(queries, key, key[:, ::16], start=2048, borders=[0, 512, 1280], **given, exact=True)  # type: ignore[arg-type]
+        found.append(scores)
+    assert found[0].isfinite().any() and all(torch.equal(found[0], other) for other in found[1:])
+
+
+@need_tiles
 def test_what_stands_between_products_is_what_transformers_computes() -> None:
     states, up, weight = made(1, 1, 77, 96, scale=3.0), made(2, 1, 77, 96), made(3, 96)
     wide = states.float()
