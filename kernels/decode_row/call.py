@@ -41,18 +41,19 @@ def decode_row(
     data = runs[-1].data
     layers, kv_heads, dim = data.shape[0], data.shape[2], data.shape[4]
     table = np.zeros((len(runs), compiled.COLUMNS), np.int64)
-    places = []
+    blocks = np.zeros(len(runs), np.int64)
     for number, run in enumerate(runs):
         lies = run.data.stride()
         row = table[number]
         row[:6] = run.data.data_ptr(), lies[0], lies[1], lies[2], run.length, run.kind
         if choice is not None and run.means is not None:
-            blocks = -(-run.length // choice.block)
-            row[6:10] = run.means.data_ptr(), run.means.stride(0), run.means.stride(1), blocks
-            places.append(np.stack((np.full(blocks, number), np.arange(blocks)), 1))
+            blocks[number] = -(-run.length // choice.block)
+            row[6:10] = run.means.data_ptr(), run.means.stride(0), run.means.stride(1), blocks[number]
         if run.steps is not None:
             row[10:] = run.steps.data_ptr(), run.steps.stride(0), run.steps.stride(1), run.steps.stride(2), run.group
-    blocks_of = np.concatenate(places) if places else np.empty((0, 2), np.int64)
+    blocks_of = np.empty((int(blocks.sum()), 2), np.int64)
+    blocks_of[:, 0] = np.repeat(np.arange(len(runs)), blocks)
+    blocks_of[:, 1] = np.arange(len(blocks_of)) - np.repeat(blocks.cumsum() - blocks, blocks)
     keys, block, sink, local = np.empty((0, kv_heads), np.int64), 1, 0, 0
     choosing_here = choice is not None and len(blocks_of) > 0
     if choice is not None and choosing_here:
@@ -75,6 +76,7 @@ def decode_row(
     counts[-1] = choosing.whole_units(table, units[-1])
     pieces = max(1, min(PIECES * threads, int(counts[-1]) // 2))
     seen = most if watch is not None else 0
+    parts = -(-len(blocks_of) // compiled.SCORED) if choosing_here else 0
 
     def floats(*shape: int) -> Any:
         return np.empty(shape, np.float32)
@@ -88,6 +90,8 @@ def decode_row(
         counts=counts,
         lists=np.full(kv_heads, lists - 1),
         scores=floats(kv_heads, group, len(blocks_of) if choosing_here else 0),
+        far_top=floats(kv_heads, parts, group),
+        far_sum=floats(kv_heads, parts, group),
         top=floats(pieces, kv_heads, group),
         mass=floats(pieces, kv_heads, group),
         acc=floats(pieces, kv_heads, group, dim),
@@ -111,7 +115,7 @@ def decode_row(
             for columns in (packed.qkv.shape[2], packed.out.shape[2], packed.down.shape[2])
         )
     )
-    tally = np.zeros(compiled.counters(layers * compiled.PHASES + 1, threads), np.int64)
+    tally = np.zeros(compiled.counters(layers * (compiled.PHASES + kv_heads) + 1, threads), np.int64)
     small, factor = np.float32(eps), np.float32(scale)
     cosines, sines = cos.numpy(), sin.numpy()
 

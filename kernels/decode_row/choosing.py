@@ -43,9 +43,53 @@ def score_blocks(
             scores[member, place] = total
 
 
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def soften(scores: Any, begin: int, end: int, tops: Any, sums: Any) -> None:
+    """Turn logits of blocks [begin, end) into exponentials relative to the largest of these: a part of a softmax.
+
+    scores: [group, blocks]; tops, sums: [group], the largest and the sum of each.
+    """
+    for member in range(scores.shape[0]):
+        part = scores[member, begin:end]
+        top = np.float32(-1e30)
+        for place in range(part.shape[0]):
+            top = max(top, part[place])
+        total = np.float32(0)
+        for place in range(part.shape[0]):
+            part[place] = exp(part[place] - top)
+            total += part[place]
+        tops[member], sums[member] = top, total
+
+
+@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
+def shares(scores: Any, tops: Any, sums: Any, size: int) -> Any:
+    """Each block's share of the estimated mass, added up over the group: [blocks].
+
+    scores: [group, blocks], as ``soften`` leaves parts of ``size`` blocks; tops, sums: [parts, group].
+    """
+    group, blocks = scores.shape
+    share = np.zeros(blocks, np.float32)
+    for member in range(group):
+        top = np.float32(-1e30)
+        for part in range(tops.shape[0]):
+            top = max(top, tops[part, member])
+        total = np.float32(0)
+        for part in range(tops.shape[0]):
+            total += exp(tops[part, member] - top) * sums[part, member]
+        for part in range(tops.shape[0]):
+            factor = exp(tops[part, member] - top) / total
+            here, there = scores[member, part * size : (part + 1) * size], share[part * size : (part + 1) * size]
+            for place in range(here.shape[0]):
+                there[place] += here[place] * factor
+    return share
+
+
 @njit(nogil=True, error_model="numpy", cache=True)
-def largest(numbers: Any, keep: int) -> Any:
-    """The ``keep``-th largest of float32 numbers, none negative: ordered as their bits are, of which 11 are counted."""
+def largest(numbers: Any, keep: int) -> tuple[Any, int]:
+    """The ``keep``-th largest of float32 numbers, none negative, and how many are larger than it.
+
+    They are ordered as their bits are, of which 11 are counted.
+    """
     counts = np.zeros(2048, np.int64)
     for place in range(numbers.shape[0]):
         counts[as_bits(numbers[place]) >> np.uint32(20)] += 1
@@ -62,32 +106,28 @@ def largest(numbers: Any, keep: int) -> Any:
             low, high = min(low, number), max(high, number)
             count += 1
     # many equal numbers, zeros for example, are what a partition is slow at
-    return low if low == high else np.partition(alike, count - (keep - above))[count - (keep - above)]
+    if low == high:
+        return low, above
+    bar = np.partition(alike, count - (keep - above))[count - (keep - above)]
+    for number in alike:
+        above += number > bar
+    return bar, above
 
 
-@njit(fastmath=FAST, nogil=True, error_model="numpy", cache=True)
-def choose(scores: Any, runs: Any, block: int, most: int, sink: int, local: int, units: Any) -> int:
+@njit(nogil=True, error_model="numpy", cache=True)
+def choose(share: Any, runs: Any, block: int, most: int, sink: int, local: int, units: Any) -> int:
     """The ``most`` blocks with the largest share of the estimated mass, and what is always attended to, as units.
 
-    scores: [group, blocks], changed; the first ``sink`` and the last ``local`` blocks are taken anyway.
+    share: [blocks], changed; the first ``sink`` and the last ``local`` blocks are taken anyway.
     """
-    group, blocks = scores.shape
-    share = np.zeros(blocks, np.float32)
-    for member in range(group):
-        top = np.float32(-1e30)
-        for place in range(blocks):
-            top = max(top, scores[member, place])
-        total = np.float32(0)
-        for place in range(blocks):
-            scores[member, place] = exp(scores[member, place] - top)
-            total += scores[member, place]
-        for place in range(blocks):
-            share[place] += scores[member, place] / total
+    blocks = share.shape[0]
     share[:sink] = np.float32(1e30)
     share[blocks - local :] = np.float32(1e30)
     keep = min(blocks, most + sink + local)
-    bar = largest(share, keep) if keep else np.float32(np.inf)
-    spare = keep - (share > bar).sum()
+    bar, spare = np.float32(np.inf), 0
+    if keep:
+        bar, above = largest(share, keep)
+        spare = keep - above
     count, place = 0, 0
     for run in range(runs.shape[0]):
         length = runs[run, LENGTH]

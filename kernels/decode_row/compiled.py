@@ -21,8 +21,8 @@ from kernels.decode_row.table import ADDRESS, COLUMNS, HEAD, LAYER, LENGTH, UNIT
 from kernels.decode_row.team import counters, done, join, take
 from kernels.jit import njit
 
-# phases of a layer: joined projections, scores of blocks, their choice, attention, the gaze, and three products
-PHASES = 8
+# phases of a layer: joined projections, scores of blocks, attention, the gaze, and three products; and a head's choice
+PHASES = 7
 # blocks that are scored in one piece
 SCORED = 512
 
@@ -72,8 +72,8 @@ class Shared(NamedTuple):
 
     queries: [kinds, kv_heads, group, dim]; mixed: [(heads + 2 kv_heads) * dim]; inner: [inner]; units: [lists, most,
     3], counts: [lists], lists: [kv_heads], which list a head takes, the last is of all keys; scores: [kv_heads, group,
-    blocks]; top, mass: [pieces, kv_heads, group]; acc: [..., dim]; peaks: [heads, most], sums: [..., UNIT / LOOK], or
-    empty; logits: [vocabulary].
+    blocks], and of each part of ``SCORED`` of them far_top, far_sum: [kv_heads, parts, group]; top, mass: [pieces,
+    kv_heads, group]; acc: [..., dim]; peaks: [heads, most], sums: [..., UNIT / LOOK], or empty; logits: [vocabulary].
     """
 
     state: Any
@@ -84,6 +84,8 @@ class Shared(NamedTuple):
     counts: Any
     lists: Any
     scores: Any
+    far_top: Any
+    far_sum: Any
     top: Any
     mass: Any
     acc: Any
@@ -109,16 +111,23 @@ def _never_score(
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
-def _no_room(kinds: Any, dim: Any) -> int:
+def _never_pack(queries: Any, space: Any) -> None:
+    """As ``_never_attend``."""
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def _no_room(kinds: Any, heads: Any, dim: Any) -> int:
     return 64
 
 
 if matrix_tiles.available():
     from kernels.decode_row import tiled
 
-    tiled_attend, tiled_score, room, MOST = tiled.attend, tiled.score_blocks, tiled.room, tiled.MOST
+    tiled_attend, tiled_score, tiled_pack = tiled.attend, tiled.score_blocks, tiled.pack_heads
+    room, MOST = tiled.room, tiled.MOST
 else:
-    tiled_attend, tiled_score, room, MOST = _never_attend, _never_score, _no_room, 0
+    tiled_attend, tiled_score, tiled_pack = _never_attend, _never_score, _never_pack
+    room, MOST = _no_room, 0
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -149,7 +158,7 @@ def row(
     quad, key = np.empty(4, np.float32), np.empty(dim, np.float32)
     weight_scores, rows = np.empty((group, UNIT), np.float32), np.empty((UNIT, dim), np.float32)
     wide_key, wide_value = np.empty((UNIT, dim), np.float32), np.empty((UNIT, dim), np.float32)
-    space = np.empty(room(kinds, dim) + 64, np.uint8)
+    space = np.empty(room(kinds, kv_heads, dim) + 64, np.uint8)
     at = (space.ctypes.data + 63) // 64 * 64
     longest = max(hidden, max(heads * dim, inner.shape[0])) if coding else 0
     blocks = longest // coded_bytes.BLOCK
@@ -158,7 +167,7 @@ def row(
     made = (codes.ctypes.data, offsets.ctypes.data, steps.ctypes.data)
     coded = made if coding else (0, 0, 0)
     size = like.itemsize
-    phase = 0
+    phase = chosen = 0
     for layer in range(weights.qkv.shape[0]):
         normed(state, eps, x)
         if coding:
@@ -196,6 +205,8 @@ def row(
         warm(weights.out[layer], members, me)
         join(team, members, phase, count)
         phase += 1
+        if configuration:
+            tiled_pack(queries, at)
         if choosing_here:
             parts = -(-places.shape[0] // SCORED)
             while True:
@@ -208,29 +219,25 @@ def row(
                     tiled_score(configuration, layer, head, begin, end, runs, queries, places, scores[head], at)
                 else:
                     choosing.score_blocks(layer, head, begin, end, runs, queries, like, places, scores[head])
+                part = number % parts
+                choosing.soften(scores[head], begin, end, shared.far_top[head, part], shared.far_sum[head, part])
                 done(team, members, phase)
             join(team, members, phase, parts * kv_heads)
             phase += 1
-            while True:
-                head = take(team, members, me, phase, kv_heads)
-                if head < 0:
-                    break
-                lists[head] = kv_heads
-                keys = context.keys[layer, head]
-                if keys < places.shape[0] * context.block:
-                    counts[head] = choosing.choose(
-                        scores[head],
-                        runs,
-                        context.block,
-                        keys // context.block,
-                        context.sink,
-                        context.local,
-                        units[head],
-                    )
-                    lists[head] = head
-                done(team, members, phase)
-            join(team, members, phase, kv_heads)
-            phase += 1
+            # a head's choice is a phase of its own: who has none to make goes on with what was chosen by then
+            chosen = phase
+            for head in range(kv_heads):
+                if take(team, members, me, phase, 1) == 0:
+                    lists[head] = kv_heads
+                    keys = context.keys[layer, head]
+                    if keys < places.shape[0] * context.block:
+                        found = choosing.shares(scores[head], shared.far_top[head], shared.far_sum[head], SCORED)
+                        counts[head] = choosing.choose(
+                            found, runs, context.block, keys // context.block, context.sink, context.local, units[head]
+                        )
+                        lists[head] = head
+                    done(team, members, phase)
+                phase += 1
         # most layers have no head that tells anything
         looking = watching and context.watched[layer].any()
         mine = context.watched[layer] if looking else nobody
@@ -239,6 +246,8 @@ def row(
             if number < 0:
                 break
             head, piece = number // pieces, number % pieces
+            if choosing_here:
+                join(team, members, chosen + head, 1)
             which = lists[head]
             first, end = piece * counts[which] // pieces, (piece + 1) * counts[which] // pieces
             if configuration:

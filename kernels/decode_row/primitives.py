@@ -51,8 +51,8 @@ def fetch(_: Any, address: Any, size: Any) -> Any:
         address, size = arguments
         number = ir.IntType(32)
         ask = _function(builder, "llvm.prefetch.p0", ir.VoidType(), cgutils.voidptr_t, number, number, number)
-        # to read, kept in every cache, data
-        how = [ir.Constant(number, value) for value in (0, 3, 1)]
+        # to read, kept from the second cache on, data
+        how = [ir.Constant(number, value) for value in (0, 2, 1)]
         lines = builder.lshr(builder.add(size, size.type(63)), size.type(6))
         with cgutils.for_range(builder, lines) as loop:
             line = builder.add(address, builder.shl(loop.index, size.type(6)))

@@ -38,26 +38,36 @@ MOST = 8
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
-def room(kinds: int, dim: int) -> int:
-    """Bytes that a thread needs to work in."""
-    whole = 64 + kinds * (dim // 32 * 1024) + dim * 64 + 3 * 64
-    return whole + STEP * (1024 + 512 + 2 * 32 * dim) + STEP // 2 * dim * 64 + 32 * dim + 64
+def packed_bytes(kinds: int, heads: int, dim: int) -> int:
+    """Bytes of the packed queries, which begin 64 bytes after a thread's room."""
+    return heads * kinds * (dim // 32 * 1024)
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
-def pack_kinds(queries: Any, head: int, dim: int, scratch: int, target: int) -> None:
-    """Queries [kinds, kv_heads, group, dim], float32, of a head as packed strips. scratch: bytes of a tile."""
-    group = queries.shape[2]
+def room(kinds: int, heads: int, dim: int) -> int:
+    """Bytes that a thread needs to work in."""
+    whole = 64 + packed_bytes(kinds, heads, dim) + dim * 64 + 3 * 64
+    return int(whole + STEP * (1024 + 512 + 2 * 32 * dim) + STEP // 2 * dim * 64 + 1024)
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def pack_heads(queries: Any, space: int) -> None:
+    """Queries [kinds, kv_heads, group, dim], float32, as packed strips: once a layer, for every piece of it."""
+    kinds, heads, group, dim = queries.shape
+    target = space + 64
+    scratch = target + packed_bytes(kinds, heads, dim)
     both = carray(pointer(scratch), (16, dim), np.uint16)
-    for kind in range(queries.shape[0]):
-        both[:] = np.uint16(0)
-        for member in range(group):
-            for d in range(dim):
-                number = queries[kind, head, member, d]
-                high = narrow(number, both)
-                both[member, d] = high
-                both[MOST + member, d] = narrow(number - widen(high), both)
-        pack(scratch, 16, dim, scratch, target + kind * (dim // 32 * 1024))
+    both[:] = np.uint16(0)
+    for head in range(heads):
+        for kind in range(kinds):
+            for member in range(group):
+                for d in range(dim):
+                    number = queries[kind, head, member, d]
+                    high = narrow(number, both)
+                    both[member, d] = high
+                    both[MOST + member, d] = narrow(number - widen(high), both)
+            pack(scratch, 16, dim, scratch, target)
+            target += dim // 32 * 1024
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -110,11 +120,11 @@ def attend(
     units: [most, 3]; watched, peaks, sums: as ``attending.attend`` has them; space: address of ``room`` bytes, on a
     cache line.
     """
-    kinds, group, dim = queries.shape[0], acc.shape[2], acc.shape[3]
+    kinds, heads, group, dim = queries.shape
     strip_bytes, tile_bytes = dim // 32 * 1024, 32 * dim
     before = space
-    packed = before + 64
-    gathered = packed + kinds * strip_bytes
+    packed = before + 64 + head * kinds * strip_bytes
+    gathered = before + 64 + packed_bytes(kinds, heads, dim)
     tops = gathered + dim * 64
     totals = tops + 64
     new = totals + 64
@@ -123,8 +133,6 @@ def attend(
     values = weights + STEP * 512
     spare_keys = values + STEP // 2 * dim * 64
     spare_values = spare_keys + STEP * tile_bytes
-    scratch = spare_values + STEP * tile_bytes
-    pack_kinds(queries, head, dim, scratch, packed)
     carray(pointer(gathered), (dim * 16,), np.float32)[:] = np.float32(0)
     best = carray(pointer(tops), (16,), np.float32)
     whole = carray(pointer(totals), (16,), np.float32)
@@ -159,6 +167,9 @@ def attend(
             unit_of[count] = number
             count += 1
     keys_here, values_here = np.empty(STEP, np.int64), np.empty(STEP, np.int64)
+    for number in range(min(count, STEP)):
+        fetch(key_tiles[number], tile_bytes)
+        fetch(value_tiles[number], tile_bytes)
     tile.configured(before)
     tile.configure(configuration)
     begin = 0
@@ -219,6 +230,12 @@ def attend(
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
+def mean_of(runs: Any, layer: int, head: int, run: Any, block: Any, dim: int) -> Any:
+    """Where a block's mean key is."""
+    return runs[run, MEANS] + 2 * (layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD] + block * dim)
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
 def score_blocks(
     configuration: int, layer: int, head: int, begin: int, end: int, runs: Any, queries: Any, places: Any, out: Any,
     space: int,
@@ -227,15 +244,14 @@ def score_blocks(
 
     space: as ``attend`` has it.
     """
-    kinds, group, dim = queries.shape[0], queries.shape[2], queries.shape[3]
+    kinds, heads, group, dim = queries.shape
     strip_bytes, tile_bytes = dim // 32 * 1024, 32 * dim
     before = space
-    packed = before + 64
-    scores = packed + kinds * strip_bytes
-    spare = scores + STEP * 1024
-    scratch = spare + STEP * tile_bytes
-    pack_kinds(queries, head, dim, scratch, packed)
-    score = carray(pointer(scores), (STEP * 16, 16), np.float32)
+    packed = before + 64 + head * kinds * strip_bytes
+    scores = before + 64 + packed_bytes(kinds, heads, dim)
+    turned = scores + STEP * 1024
+    spare = turned + 1024
+    lane = carray(pointer(turned), (16, 16), np.float32)
     tiles = np.empty(STEP, np.int64)
     firsts, lengths = np.empty(STEP, np.int64), np.empty(STEP, np.int64)
     tile.configured(before)
@@ -246,10 +262,10 @@ def score_blocks(
         while place < end and count < STEP and runs[places[place, 0], KIND] == kind:
             run, block = places[place, 0], places[place, 1]
             length = min(16, min(end - place, runs[run, BLOCKS] - block))
-            address = runs[run, MEANS] + 2 * (
-                layer * runs[run, MEANS_LAYER] + head * runs[run, MEANS_HEAD] + block * dim
-            )
-            fetch(address + 16 * tile_bytes, tile_bytes)
+            address = mean_of(runs, layer, head, run, block, dim)
+            ahead = place + STEP * 16
+            if ahead < places.shape[0]:
+                fetch(mean_of(runs, layer, head, places[ahead, 0], places[ahead, 1], dim), tile_bytes)
             if length < 16:
                 address = copied(address, length, dim, spare + count * tile_bytes)
             tiles[count], firsts[count], lengths[count] = address, place, length
@@ -259,9 +275,10 @@ def score_blocks(
             tiles[count] = tiles[0]
         scores_of(scores, packed + kind * strip_bytes, tiles, count + count % 2, dim)
         for number in range(count):
-            for key in range(lengths[number]):
-                for member in range(group):
-                    out[member, firsts[number] + key] = (
-                        score[number * 16 + key, member] + score[number * 16 + key, MOST + member]
-                    )
+            # a key is a lane now, and a row the half of a query
+            lanes.transpose(scores + number * 1024, 64, turned, 64)
+            first, length = firsts[number], lengths[number]
+            for member in range(group):
+                for key in range(length):
+                    out[member, first + key] = lane[member, key] + lane[MOST + member, key]
     tile.configure(before)

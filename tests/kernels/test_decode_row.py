@@ -155,6 +155,21 @@ def test_chooses_the_same_keys_as_the_definition(keys: int) -> None:
     assert error < tolerances.FLOAT32_LOGITS
 
 
+@pytest.mark.parametrize("blocks", [1, 512, 1300])
+def test_a_softmax_in_parts_is_one_of_the_whole(blocks: int) -> None:
+    from kernels.decode_row.choosing import shares, soften
+
+    logits = torch.randn(3, blocks, generator=torch.Generator().manual_seed(blocks)) * 9
+    logits[1] -= 2000
+    wanted = logits.double().softmax(-1).sum(0)
+    scores, parts = logits.numpy(), -(-blocks // 512)
+    tops, sums = torch.empty(parts, 3).numpy(), torch.empty(parts, 3).numpy()
+    for part in range(parts):
+        soften(scores, part * 512, min(blocks, (part + 1) * 512), tops[part], sums[part])
+    found = torch.from_numpy(shares(scores, tops, sums, 512))
+    assert torch.allclose(found.double(), wanted, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("count", [1, 7, 1000])
 def test_the_largest_is_the_one_of_a_sorted_list(count: int) -> None:
     from kernels.decode_row.choosing import largest
@@ -166,8 +181,9 @@ def test_the_largest_is_the_one_of_a_sorted_list(count: int) -> None:
     descending = numbers.sort(descending=True).values
     for keep in {1, 2, count // 3, count // 2, count} - {0}:
         if keep <= count:
-            assert largest(numbers.numpy(), keep) == descending[keep - 1].item()
-    assert largest(torch.full((count,), 0.25).numpy(), count) == 0.25
+            bar, larger = largest(numbers.numpy(), keep)
+            assert bar == descending[keep - 1].item() and larger == (descending > bar).sum()
+    assert largest(torch.full((count,), 0.25).numpy(), count) == (0.25, 0)
 
 
 @pytest.mark.parametrize("group", [64, 128])
