@@ -83,6 +83,24 @@ def prefill_table() -> list[str]:
     return [*lines, ""]
 
 
+def decode_table() -> list[str]:
+    found = latest("decode", "model", "tokens")
+    if not found:
+        return []
+    lines = [
+        "Answering behind a text, its next 512 tokens given (`python -m tests.bench.decode`; tokens/s, and their loss in "
+        "nats):",
+        "",
+        "| model | tokens | chosen keys | all keys | loss, chosen keys | all keys |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in found:
+        rates = [f"{row['rates'][name]:.1f}" for name in ("policy", "exact")]
+        losses = [f"{row['loss'][name]:.3f}" for name in ("policy", "exact")]
+        lines.append(f"| {row['model']} | {row['tokens']:,} | {' | '.join(rates + losses)} |")
+    return [*lines, ""]
+
+
 def fidelity_table() -> list[str]:
     found = latest("fidelity", "model", "tokens", "policy")
     if not found:
@@ -179,7 +197,16 @@ def main() -> None:
     path = rows.ROOT / "README.md"
     text = path.read_text("utf-8")
     table = "\n".join(
-        ["", *engine_table(), *prefill_table(), *fidelity_table(), *loss_table(), *passkey_table(), *page_table()]
+        [
+            "",
+            *engine_table(),
+            *prefill_table(),
+            *decode_table(),
+            *fidelity_table(),
+            *loss_table(),
+            *passkey_table(),
+            *page_table(),
+        ]
     )
     table = "\n".join(
         [
