@@ -26,7 +26,7 @@ DENSE_SLOWNESS_TILES = 0.85
 SPARSE_SLOWNESS_TILES = 1.3
 # operations a second that a core makes of whole readings: a quarter of what was measured on a core with AVX-512
 # (SmolLM2, 16,384 tokens, 75 s, 2 cores; tests/bench/results/engine.jsonl), since older ones without bfloat16 products
-# have no more; and what one with AMX reaches (SmolLM2 320 to 440, the default model 580 to 610)
+# have no more; and what one with AMX reaches (SmolLM2 320 to 460, the default model 580 to 710)
 CORE = 60e9
 CORE_TILES = 480e9
 # position from which keys are chosen, by whether attention runs on tiles: ``engine.sparsity.policy``
@@ -34,7 +34,7 @@ CROSSOVER, CROSSOVER_TILES = 2048, 4096
 # keys that are attended to beside those chosen: sink, local ones and half of the own block
 ALWAYS = 384
 # looking at every key to choose, against attending to it, for a row that does (kernels/block_scores)
-SCORING = 0.8
+SCORING = 0.5
 # parts that a long reading is summed up in
 PARTS = 64
 
