@@ -13,7 +13,7 @@ from kernels.parallel import each
 
 # tiles of queries that meet a key while it is in the first cache: with three a core waits for keys half of its time
 STRIPS = 12
-# a thread's memory to work in: at a million tokens 40 MB a piece, which the system would have to clear each time
+# a thread's memory to work in: at a million tokens 60 MB a piece, which the system would have to clear each time
 _rooms = of_thread()
 
 

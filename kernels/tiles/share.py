@@ -99,7 +99,7 @@ def shares(
     space: uint8, to work in. Returns 0, or how large ``space`` has to be, and then nothing is done.
     """
     row_bytes, packed_bytes, tile_bytes = dim * 2, dim // 32 * 1024, 32 * dim
-    # a set that none of the sampled rows is in has no query block either that is asked for
+    # as many as have a row that is looked at
     sets = (rows - stride // 2 + 16 * stride - 1) // (16 * stride)
     last_block = (rows - 1) // query_block
     # candidates of the last query block; those too near for the others are masked
